@@ -1,0 +1,53 @@
+# `make help` lists the targets. Everything runs in .venv, which is built from requirements.lock once.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+export VIRTUAL_ENV := $(CURDIR)/$(VENV)
+export DVC_NO_ANALYTICS := 1
+export MLFLOW_DISABLE_TELEMETRY := true
+export DO_NOT_TRACK := true
+
+.PHONY: help setup repro test test-system ui bench lint lock clean
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(VENV)/.ready  ## build .venv from requirements.lock
+
+# uv makes the environment in a temporary place of its own, so that the system's Python stays as it is.
+$(VENV)/.ready: requirements.lock pyproject.toml
+	$(PYTHON) -m venv --clear $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check uv
+	$(VENV)/bin/uv pip install --quiet --require-hashes -r requirements.lock
+	$(VENV)/bin/uv pip install --quiet --no-deps --editable .
+	touch $@
+
+repro: setup  ## run the pipeline: download, preprocess, train, evaluate, export, record
+	dvc repro
+
+test: setup  ## unit tests
+	pytest tests
+
+test-system: setup  ## whole runs: the real dvc, MLflow, kills, a browser (needs Chromium; says how to get it)
+	pytest tests/system
+
+ui: setup  ## open MLflow with all runs at http://127.0.0.1:5000
+	mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}" --host 127.0.0.1 --port 5000
+
+bench: setup  ## the numbers, as one table
+	python -m benchmarks
+
+lint: setup  ## ruff and mypy
+	ruff check .
+	ruff format --check .
+	mypy
+
+lock: setup  ## compile requirements.lock from pyproject.toml, for Linux and macOS, Python 3.11 to 3.13
+	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
+	    --no-header --no-annotate --no-emit-index-url --quiet -o requirements.lock
+
+clean:  ## remove the environment and caches; data, models, reports and runs stay
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

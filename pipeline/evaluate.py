@@ -1,0 +1,54 @@
+"""Evaluate: score the trained generator against the real pictures, with floors and the whole protocol."""
+
+import os
+
+import torch
+
+from facegan.cli.command import run_stage
+from facegan.cli.project import REPORTS, SHARDS, TRAINED, Project
+from facegan.data.batches import load_split
+from facegan.data.manifest import SPLITS, read_manifest
+from facegan.errors import FaceganError
+from facegan.evaluation.features import build_extractor
+from facegan.evaluation.judge import generate
+from facegan.evaluation.report import FIGURE_PICTURES, write_report
+from facegan.evaluation.scores import reference, scores
+from facegan.exporting.model import load_generator
+from facegan.files import new_folder, write_json
+from facegan.progress import progress
+from facegan.randomness import latents
+from facegan.training.device import choose_device, make_deterministic
+
+
+def evaluate(project: Project) -> None:
+    params = project.params()
+    device = choose_device(os.environ.get("FACEGAN_DEVICE"))
+    make_deterministic(device)
+    extractor = build_extractor(params.evaluate, project.home, device)
+    network, config = load_generator(project.root / TRAINED)
+    network.to(device)
+    real = torch.cat([load_split(project.root / SHARDS, split).images for split in SPLITS])
+    digests = [shard["sha256"] for shard in read_manifest(project.root / SHARDS)["shards"]]
+    n = min(params.evaluate.generated, len(real) // 2)
+    if n < 2:
+        raise FaceganError(f"evaluate: {len(real)} real pictures are too few; a score with its floor needs at least 4")
+
+    with progress(None, len(real) + params.evaluate.generated, "evaluate") as bar:
+        held = reference(real, extractor, n, params.seed, project.state / "cache", digests, bar.update)
+        report = scores(
+            network, params.model.latent, held, extractor, params.evaluate.generated, params.seed, device, bar.update
+        )
+    report["protocol"]["params"] = params.evaluate.model_dump_json()
+    drawn = next(generate(network, latents(FIGURE_PICTURES, params.model.latent, params.seed, "figure"), device))
+    with new_folder(project.root / REPORTS / "evaluate") as folder:
+        write_report(
+            folder, report, real[:FIGURE_PICTURES], drawn.cpu(), project.root / REPORTS / "train/history.csv", config
+        )
+    write_json(project.root / REPORTS / "evaluate.json", report)
+    for name, score in report.items():
+        if name != "protocol":
+            print(f"evaluate: {name} {score['value']:.4g}, floor {score['floor']:.4g} at {score['n']} a side")
+
+
+if __name__ == "__main__":
+    run_stage(evaluate)

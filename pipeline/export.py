@@ -1,0 +1,38 @@
+"""Export: the generator in forms that need neither this pipeline nor a pickle, checked against PyTorch."""
+
+import shutil
+from pathlib import Path
+
+from facegan.cli.command import run_stage
+from facegan.cli.project import EXPORTED, REPORTS, TRAINED, Project
+from facegan.exporting import shipped
+from facegan.exporting.card import model_card
+from facegan.exporting.model import load_generator
+from facegan.exporting.onnx import export_onnx, parity
+from facegan.exporting.shipped.generate import Generator, grid
+from facegan.files import new_folder, read_json, write_atomic, write_json
+from facegan.pictures import png
+
+
+def export(project: Project) -> None:
+    params = project.params()
+    network, config = load_generator(project.root / TRAINED)
+    model = export_onnx(network, params.model.latent, params.export.opset)
+    agreement = parity(network, model, params.model.latent, params.export.tolerance)
+    with new_folder(project.root / EXPORTED) as folder:
+        shutil.copyfile(project.root / TRAINED / "generator.safetensors", folder / "generator.safetensors")
+        write_json(folder / "config.json", {**config, "export": params.export.model_dump()})
+        write_atomic(folder / "generator.onnx", model)
+        write_json(folder / "parity.json", agreement)
+        shutil.copyfile(Path(shipped.__path__[0], "generate.py"), folder / "generate.py")
+        generator = Generator(folder / "generator.onnx")
+        drawn = generator.pictures(generator.latents(params.export.samples, params.seed))
+        write_atomic(folder / "samples.png", png(grid(drawn, round(params.export.samples**0.5))))
+        write_atomic(
+            folder / "MODEL_CARD.md", model_card(config, read_json(project.root / REPORTS / "evaluate.json"), agreement)
+        )
+    print(f"export: ONNX and PyTorch differ by at most {agreement['max_difference']:.2g}; see {EXPORTED}/MODEL_CARD.md")
+
+
+if __name__ == "__main__":
+    run_stage(export)

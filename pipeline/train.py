@@ -1,0 +1,92 @@
+"""Train: shards to a generator and a discriminator, resumable to the bit, shown in MLflow as it goes."""
+
+import os
+import shutil
+import sys
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from facegan.cli.command import Stop, run_stage
+from facegan.cli.project import REPORTS, SHARDS, TRAINED, Project
+from facegan.data.batches import load_split
+from facegan.data.manifest import read_manifest
+from facegan.errors import FaceganError
+from facegan.evaluation.judge import quick_score
+from facegan.evaluation.random_network import random_extractor
+from facegan.params import Params
+from facegan.tracking.feed import Feed, set_aside
+from facegan.tracking.journal import Journal
+from facegan.tracking.lineage import RunSpec, environment, training_key
+from facegan.training.device import choose_device, describe, make_deterministic
+from facegan.training.loop import Stopped, Training
+from facegan.training.outputs import write_history, write_models
+from facegan.training.working import hold, unfinished
+
+
+def train(project: Project) -> None:
+    params = project.params()
+    manifest = read_manifest(project.root / SHARDS)
+    size = manifest["size"]
+    key = training_key(params, (shard["sha256"] for shard in manifest["shards"]), project.code("train"))
+    device = choose_device(os.environ.get("FACEGAN_DEVICE"))
+    make_deterministic(device)
+    stop = Stop()
+
+    with hold(project.state, key) as folder:
+        if others := unfinished(project.state, key):
+            print(f"train: unfinished trainings under other parameters: {', '.join(name[:8] for name in others)}")
+        RunSpec.of(params, key, size, project.tags()).write(folder.path)
+        with Journal(folder.path) as journal:
+            journal.write("start", environment=environment(describe(device), torch.get_num_threads()))
+            feed = Feed(folder.path, *project.tracking())
+            status = "FAILED"
+            try:
+                images = load_split(project.root / SHARDS, "train").images
+                training = Training(
+                    params.model,
+                    params.train,
+                    params.seed,
+                    images,
+                    device,
+                    folder,
+                    journal,
+                    score=_judge(params, images, device),
+                    stopping=stop,
+                    checkpoint_seconds=_checkpoint_seconds(),
+                )
+                state = training.run()
+                write_models(training, state, key, project.root / TRAINED)
+                write_history(folder, project.root / REPORTS / "train")
+                status = "FINISHED"
+            except Stopped:
+                status = "KILLED"
+                print("train: stopped, its state is saved; `dvc repro` goes on from here", flush=True)
+                sys.exit(128 + stop.signal)
+            finally:
+                journal.write("end", status=status)
+                everything_sent = feed.finish()
+        if everything_sent:
+            shutil.rmtree(folder.path)
+        else:
+            folder.checkpoint.unlink()
+            set_aside(folder.path, project.state)
+    print(f"train: done; the best weights are those at {state.best_images / 1000:.1f} kimg")
+
+
+def _judge(params: Params, images: torch.Tensor, device: torch.device) -> Callable[[nn.Module], float]:
+    """The score that chooses the best weights: on latents and pictures of its own, never those of `evaluate`."""
+    return quick_score(images, random_extractor(device), params.model.latent, params.seed, device)
+
+
+def _checkpoint_seconds() -> float:
+    given = os.environ.get("FACEGAN_CHECKPOINT_SECONDS", "30")
+    try:
+        return float(given)
+    except ValueError:
+        raise FaceganError(f"FACEGAN_CHECKPOINT_SECONDS: {given!r} should be a number of seconds") from None
+
+
+if __name__ == "__main__":
+    run_stage(train)

@@ -1,0 +1,1 @@
+"""The `facegan` command, and the one room that knows DVC and git."""

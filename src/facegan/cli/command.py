@@ -1,0 +1,74 @@
+"""How every stage and command runs: one line for a user's mistake, and no orphan left behind."""
+
+import argparse
+import errno
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from types import FrameType
+
+from facegan.cli.project import Project
+from facegan.errors import FaceganError
+
+
+class Stop:
+    """Becomes true when SIGINT or SIGTERM arrives; the second one ends the process at once."""
+
+    def __init__(self) -> None:
+        self.signal = 0
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._ask)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        if self.signal:
+            sys.exit(128 + number)
+        self.signal = number
+
+    def __call__(self) -> bool:
+        return bool(self.signal)
+
+
+def run_stage(stage: Callable[[Project], None]) -> None:
+    """The main of a stage module: ``--help``, ``--debug``, one line for an error, and an end with DVC's."""
+    module = sys.modules[stage.__module__]
+    parser = argparse.ArgumentParser(prog=f"python -m {module.__spec__.name}", description=module.__doc__)
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    debug = parser.parse_args().debug or bool(os.environ.get("FACEGAN_DEBUG"))
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    _end_with_parent()
+    sys.exit(guarded(lambda: stage(Project.find()), debug))
+
+
+def guarded(work: Callable[[], None], debug: bool) -> int:
+    """Run ``work``; a user's mistake, a full disk or Ctrl-C becomes one line on stderr and an exit code."""
+    try:
+        work()
+    except FaceganError as error:
+        if debug:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        if debug or error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+            raise
+        print(f"error: {error.filename or 'writing'}: {error.strerror}; nothing half-written is left", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _end_with_parent() -> None:
+    """SIGTERM to ``dvc`` alone would leave the stage running: when the parent is gone, stop as if asked."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True, name="parent").start()

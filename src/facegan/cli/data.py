@@ -1,0 +1,35 @@
+"""`facegan data`: pin the pictures that a run uses."""
+
+import argparse
+
+from facegan.cli.project import Project
+from facegan.cli.yaml_file import read_commented, write_commented
+from facegan.errors import FaceganError
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser("data", help="pin the data set", description=__doc__)
+    actions = parser.add_subparsers(required=True, metavar="pin")
+    pin = actions.add_parser("pin", help="write the digest of the folder or Kaggle data set into params.yaml")
+    pin.set_defaults(run=lambda options: _pin(Project.find()))
+
+
+def _pin(project: Project) -> None:
+    params = project.params().data
+    document = read_commented(project.root / "params.yaml")
+    match params.source:
+        case "folder":
+            from facegan.data.folder import open_pictures
+
+            assert params.folder.path is not None  # the schema's rule
+            with open_pictures(project.home / params.folder.path) as pictures:
+                digest = str(pictures.description["digest"])
+        case "kaggle":
+            from facegan.data.kaggle import fetch
+
+            digest = fetch(params.kaggle.handle, None).digest
+        case _:
+            raise FaceganError(f"data.source: {params.source} needs no pin; its pictures follow from its parameters")
+    document["data"][params.source]["digest"] = digest
+    write_commented(project.root / "params.yaml", document)
+    print(f"data.{params.source}.digest is now {digest}")

@@ -1,0 +1,109 @@
+"""`facegan doctor`: what this machine has and lacks for the pipeline, with what to do about it."""
+
+import argparse
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from facegan.cli.project import Project
+from facegan.errors import FaceganError
+
+Finding = tuple[str, str, str]  # "ok" | "note" | "fail", what was looked at, what was found
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser("doctor", help="check this machine and project", description=__doc__)
+    parser.set_defaults(run=_doctor)
+
+
+def _doctor(options: argparse.Namespace) -> None:
+    failed = 0
+    for check in (_python, _packages, _device, _disk, _project, _tracking, _kaggle, _inception):
+        for level, what, found in _safely(check):
+            print(f"{level:5s} {what:12s} {found}")
+            failed += level == "fail"
+    if failed:
+        raise FaceganError(f"doctor: {failed} of these must be put right first")
+
+
+def _safely(check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+    try:
+        yield from check()
+    except Exception as error:
+        from facegan.tracking.lineage import redact
+
+        yield "fail", check.__name__.strip("_"), (redact(str(error)).splitlines() or [type(error).__name__])[0]
+
+
+def _python() -> Iterator[Finding]:
+    fine = (3, 11) <= sys.version_info[:2] <= (3, 13)
+    yield "ok" if fine else "fail", "python", f"{sys.version.split()[0]}" + ("" if fine else "; 3.11 to 3.13 are supported")
+
+
+def _packages() -> Iterator[Finding]:
+    import torch
+    import torchvision  # fails to import beside a torch that it was not built for
+
+    yield "ok", "torch", f"{torch.__version__}, torchvision {torchvision.__version__}"
+
+
+def _device() -> Iterator[Finding]:
+    import torch
+
+    from facegan.training.device import choose_device, describe
+
+    device = choose_device(os.environ.get("FACEGAN_DEVICE"))
+    fast = device.type == "cuda" or torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+    yield "ok", "device", f"{device}: {describe(device)}, {torch.get_num_threads()} threads"
+    yield "ok" if fast else "note", "precision", "bf16 is fast here" if fast else "bf16 may be slow here: keep fp32"
+
+
+def _disk() -> Iterator[Finding]:
+    free = shutil.disk_usage(Path.cwd()).free / 2**30
+    yield "ok" if free > 5 else "note", "disk", f"{free:.1f} GiB free"
+
+
+def _project() -> Iterator[Finding]:
+    project = Project.find()
+    yield "ok", "project", str(project.root)
+    missing = [tool for tool in ("dvc", "git") if shutil.which(tool) is None]
+    note = "; run `. .venv/bin/activate`" if "dvc" in missing else ""
+    yield "fail" if missing else "ok", "tools", f"not on the path: {', '.join(missing)}{note}" if missing else "dvc, git"
+    params = project.params()
+    yield "ok", "params.yaml", f"{params.data.source} pictures, {params.preprocess.size} pixels, {params.train.duration}"
+
+
+def _tracking() -> Iterator[Finding]:
+    from facegan.tracking.feed import HTTP, unsent
+    from facegan.tracking.lineage import redact
+
+    for name, value in HTTP.items():
+        os.environ.setdefault(name, value)
+    project = Project.find()
+    server = project.server()
+    from mlflow import MlflowClient
+
+    if server.local and not (project.home / "mlflow.db").exists():
+        yield "ok", "mlflow", "a local database is made by the first run"
+    else:
+        MlflowClient(server.uri).search_experiments(max_results=1)
+        yield "ok", "mlflow", f"{redact(server.uri)}, experiment {server.experiment}"
+    if waiting := unsent(project.state):
+        yield "note", "mlflow", f"{len(waiting)} trainings have rows that MLflow lacks; the next run or `facegan record` sends them"
+
+
+def _kaggle() -> Iterator[Finding]:
+    token = any(os.environ.get(name) for name in ("KAGGLE_API_TOKEN", "KAGGLE_KEY")) or any(
+        (Path.home() / ".kaggle" / name).is_file() for name in ("access_token", "kaggle.json")
+    )
+    yield "ok" if token else "note", "kaggle", "a token is there" if token else "no token; public data sets need none"
+
+
+def _inception() -> Iterator[Finding]:
+    import torch
+    from pytorch_fid.inception import FID_WEIGHTS_URL
+
+    there = Path(torch.hub.get_dir(), "checkpoints", FID_WEIGHTS_URL.rsplit("/", 1)[1]).is_file()
+    yield "ok" if there else "note", "inception", "weights are in torch hub's cache" if there else "weights are not here; FID downloads them"

@@ -1,0 +1,50 @@
+"""`facegan generate`: draw faces with an exported model or one that MLflow holds."""
+
+import argparse
+from pathlib import Path
+
+from facegan.cli.project import EXPORTED, Project
+from facegan.errors import FaceganError
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    from facegan.exporting.shipped.generate import arguments
+
+    parser = commands.add_parser("generate", help="draw faces", description=__doc__, parents=[arguments()])
+    parser.add_argument(
+        "--model",
+        default=str(EXPORTED),
+        help=f"an exported folder, or an MLflow URI such as runs:/RUN/generator; default {EXPORTED}",
+    )
+    parser.set_defaults(run=_generate)
+
+
+def _generate(options: argparse.Namespace) -> None:
+    from facegan.exporting.shipped.generate import Generator, draw
+    from facegan.files import write_atomic
+    from facegan.pictures import png
+
+    path = _find(options.model)
+    try:
+        generator = Generator(path)
+    except Exception as error:  # ONNX Runtime has an exception class for every failure
+        raise FaceganError(f"{path} cannot be loaded: {str(error).splitlines()[0]}") from error
+    write_atomic(options.out, png(draw(generator, options)))
+    print(options.out)
+
+
+def _find(model: str) -> Path:
+    """The ONNX file of a folder or an MLflow model URI. Raises FaceganError."""
+    folder = Path(model)
+    if ":/" in model:
+        import mlflow
+
+        try:
+            mlflow.set_tracking_uri(Project.find().tracking()[0])
+            folder = Path(mlflow.artifacts.download_artifacts(model))
+        except mlflow.MlflowException as error:
+            raise FaceganError(f"--model {model}: {str(error).splitlines()[0]}") from error
+    found = sorted(folder.rglob("generator.onnx"))
+    if not found:
+        raise FaceganError(f"--model {model}: no generator.onnx there; `dvc repro export` writes {EXPORTED}")
+    return found[0]

@@ -1,0 +1,28 @@
+"""The `facegan` command."""
+
+import argparse
+import sys
+
+from facegan.cli import compare, data, doctor, generate, recipe
+from facegan.cli.command import guarded
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="facegan", description="Versioned parameters in, a comparable, reproducible, shippable face generator out."
+    )
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    commands = parser.add_subparsers(required=True, metavar="command")
+    for module in (recipe, data, generate, compare, doctor):
+        module.add(commands)
+    record = commands.add_parser("record", help="make MLflow hold the run of the current outputs")
+    record.set_defaults(run=_record)
+    options = parser.parse_args()
+    sys.exit(guarded(lambda: options.run(options), options.debug))
+
+
+def _record(options: argparse.Namespace) -> None:
+    from facegan.cli.project import Project
+    from facegan.cli.record import record_run
+
+    record_run(Project.find())

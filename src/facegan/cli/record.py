@@ -1,0 +1,37 @@
+"""`facegan record`: the run that the outputs hold, in MLflow."""
+
+import os
+
+from facegan.cli.project import EXPORTED, RAW, REPORTS, SHARDS, TRAINED, Project
+from facegan.errors import FaceganError
+from facegan.files import read_json
+from facegan.tracking.lineage import RunSpec, redact
+
+
+def record_run(project: Project) -> None:
+    """Send what earlier trainings could not, then fill the run of these outputs. Raises FaceganError."""
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # by default a dead server blocks for minutes
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
+    from mlflow.exceptions import MlflowException
+
+    from facegan.tracking.feed import send_backlog
+    from facegan.tracking.record import Outputs, record
+
+    outputs = Outputs(*(project.root / folder for folder in (RAW, SHARDS, TRAINED, EXPORTED, REPORTS)))
+    try:
+        config = read_json(outputs.trained / "config.json")
+        spec = RunSpec.of(project.params(), config["training_key"], config["size"], project.tags())
+        params_yaml = (project.root / "params.yaml").read_text(encoding="utf-8")
+        server = project.server()
+        send_backlog(project.state, server)
+        run_id = record(server, spec, outputs, params_yaml, project.changes())
+    except FileNotFoundError as error:
+        raise FaceganError(
+            f"record: {error.filename} is missing; run `dvc repro`, or `dvc pull` for a run that exists"
+        ) from error
+    except (MlflowException, ConnectionError) as error:
+        reason = redact(str(error)).splitlines()[0][:300]
+        raise FaceganError(
+            f"record: MLflow did not take the run ({reason}); when it is back: `facegan record`"
+        ) from error
+    print(f"record: run {run_id} ({spec.name}) in experiment {server.experiment}")

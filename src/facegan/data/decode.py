@@ -1,0 +1,82 @@
+"""One encoded picture to one uint8 square, or the reason why not."""
+
+import io
+import warnings
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from facegan.params import PreprocessParams
+
+MAX_PIXELS = 100_000_000  # a decompression bomb is a small file with a huge picture
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "MPO", "TGA", "ICO")
+FILTERS = {"lanczos": Image.Resampling.LANCZOS, "bicubic": Image.Resampling.BICUBIC}
+
+
+class Rejected(Exception):
+    """The picture is not used; the message is the reason, worded so that equal reasons can be counted."""
+
+
+def decode(content: bytes, params: PreprocessParams) -> tuple[np.ndarray, bool]:
+    """The picture as uint8 [size, size, 3] RGB, and whether it had to be enlarged.
+
+    Oriented by EXIF, transparency over white, shorter side to ``size`` with one antialiased filter, centre crop.
+    The first frame stands for an animation; 16 bits a channel are scaled to 8. Raises Rejected.
+    """
+    if not content:
+        raise Rejected("empty file")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow warns of odd metadata; the pixels are what counts
+        try:
+            image = Image.open(io.BytesIO(content), formats=FORMATS)
+        except Image.DecompressionBombError:
+            raise Rejected("too many pixels") from None
+        except Exception:
+            raise Rejected("not a picture") from None
+        if image.width * image.height > MAX_PIXELS:
+            raise Rejected("too many pixels")
+        if min(image.size) < params.min_side:
+            raise Rejected("smaller than min_side")
+        try:
+            image.load()  # verify() accepts truncated JPEGs
+            image = to_rgb(ImageOps.exif_transpose(image))
+        except Rejected:
+            raise
+        except MemoryError:
+            raise Rejected("too many pixels") from None
+        except Exception:
+            raise Rejected("truncated or damaged") from None
+    return fit(image, params)
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Any mode that Pillow decodes to RGB, 8 bits a channel, transparency over white."""
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return image
+    if image.mode.startswith("I"):
+        values = np.asarray(image).astype(np.int64)
+        if values.min() < 0 or values.max() > 65535:
+            raise Rejected("unsupported depth")
+        return Image.fromarray(((values * 255 + 32767) // 65535).astype(np.uint8)).convert("RGB")
+    if image.mode == "F":
+        raise Rejected("unsupported depth")
+    if "A" in image.mode or "a" in image.mode or "transparency" in image.info:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
+        return Image.alpha_composite(white, image).convert("RGB")
+    return image.convert("RGB")
+
+
+def fit(image: Image.Image, params: PreprocessParams) -> tuple[np.ndarray, bool]:
+    """Shorter side to ``size``, centre crop: uint8 [size, size, 3], and whether it was enlarged."""
+    size, shorter = params.size, min(image.size)
+    if shorter != size:
+        scaled = (
+            max(size, round(image.width * size / shorter)),
+            max(size, round(image.height * size / shorter)),
+        )
+        if scaled[0] * scaled[1] > MAX_PIXELS:
+            raise Rejected("too many pixels")
+        image = image.resize(scaled, FILTERS[params.filter])
+    left, top = (image.width - size) // 2, (image.height - size) // 2
+    return np.asarray(image)[top : top + size, left : left + size], shorter < size

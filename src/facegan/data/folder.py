@@ -1,0 +1,252 @@
+"""Pictures in a directory tree, a .zip or a .tar: listed, checked and read where they are, never unpacked.
+
+Labels come from a ``labels.csv`` (column ``file``, then one column a label; empty means unknown) or, when there is
+none and every picture lies in one of two or more sub-folders, from the sub-folder's name (column ``class``).
+"""
+
+import csv
+import hashlib
+import io
+import lzma
+import os
+import shutil
+import tarfile
+import tempfile
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from facegan.data.pictures import PictureSet
+from facegan.errors import FaceganError
+from facegan.files import tree_digest
+
+MAX_MEMBERS = 5_000_000
+MAX_PICTURE_BYTES = 512 * 2**20
+TAR_ENDINGS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+_LITTER = {".ds_store", "thumbs.db", "desktop.ini"}
+_DAMAGED = (OSError, EOFError, zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, RuntimeError)
+
+
+@dataclass(frozen=True)
+class _Member:
+    size: int  # bytes
+    read: Callable[[], bytes]
+
+
+class _Unreadable(Exception):
+    """A member that is listed and cannot be given; the message is the reason."""
+
+
+@contextmanager
+def open_pictures(path: Path) -> Iterator[PictureSet]:
+    """The pictures below or in ``path``. Raises FaceganError when it is none of the kinds above, or hostile."""
+    kind = _kind(path)
+    try:
+        with kind(path) as (members, refused):
+            yield _picture_set(path, members, refused)
+    except (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, lzma.LZMAError) as error:
+        raise FaceganError(f"data.folder.path: {path.name} cannot be read as an archive: {error}") from error
+
+
+def _kind(path: Path) -> "Callable[[Path], _Opened]":
+    if path.is_dir():
+        return _open_directory
+    if not path.exists():
+        raise FaceganError(f"data.folder.path: {path} does not exist; it is relative to the repository")
+    name = path.name.lower()
+    if name.endswith(".zip"):
+        return _open_zip
+    if name.endswith(TAR_ENDINGS):
+        return _open_tar
+    raise FaceganError(f"data.folder.path: {path.name} is neither a folder nor a .zip or {', '.join(TAR_ENDINGS)}")
+
+
+_Opened = object  # a context manager over (members, refused): spelled out below, too long to repeat
+
+
+@contextmanager
+def _open_directory(path: Path) -> Iterator[tuple[dict[str, _Member], dict[str, str]]]:
+    members: dict[str, _Member] = {}
+    refused: dict[str, str] = {}
+    for folder, _, files in os.walk(path):
+        for file in files:
+            full = Path(folder, file)
+            name = _printable(full.relative_to(path).as_posix())
+            if not full.is_file():  # a socket, a device, a link to nowhere
+                refused[name] = "not a regular file"
+            else:
+                members[name] = _Member(full.stat().st_size, full.read_bytes)
+    yield members, refused
+
+
+@contextmanager
+def _open_zip(path: Path) -> Iterator[tuple[dict[str, _Member], dict[str, str]]]:
+    with zipfile.ZipFile(path) as archive:
+        members: dict[str, _Member] = {}
+        refused: dict[str, str] = {}
+        infos = [info for info in archive.infolist() if not info.is_dir()]
+        _check(path, len(infos), sum(info.file_size for info in infos))
+        for info in infos:
+            name = _inside(path, info.filename)
+            if name in members:
+                refused[f"{name} (again)"] = "the same name stands twice in the archive"
+            elif info.flag_bits & 1:
+                refused[name] = "encrypted"
+            else:
+                members[name] = _Member(info.file_size, lambda info=info: archive.read(info))
+        yield members, refused
+
+
+@contextmanager
+def _open_tar(path: Path) -> Iterator[tuple[dict[str, _Member], dict[str, str]]]:
+    with (
+        tempfile.TemporaryFile() as plain,
+        _uncompressed(path, plain) as file,
+        tarfile.open(fileobj=file) as archive,
+    ):
+        members: dict[str, _Member] = {}
+        refused: dict[str, str] = {}
+        infos = [info for info in archive if not info.isdir()]
+        _check(path, len(infos), sum(info.size for info in infos))
+        for info in infos:
+            name = _inside(path, info.name)
+            if not info.isreg():  # links and devices: nothing outside the archive is followed
+                refused[name] = "not a regular file"
+            else:
+                members[name] = _Member(info.size, lambda info=info: archive.extractfile(info).read())
+        yield members, refused
+
+
+@contextmanager
+def _uncompressed(path: Path, plain: IO[bytes]) -> Iterator[IO[bytes]]:
+    """A seekable plain .tar: members are read in sorted order, which a compressed stream makes quadratic."""
+    if path.name.lower().endswith(".tar"):
+        with path.open("rb") as file:
+            yield file
+        return
+    import bz2
+    import gzip
+
+    opened: IO[bytes]
+    if path.name.lower().endswith(("gz",)):
+        opened = gzip.open(path)
+    elif path.name.lower().endswith(("bz2",)):
+        opened = bz2.open(path)
+    else:
+        opened = lzma.open(path)
+    with opened:
+        while block := opened.read(2**24):
+            if shutil.disk_usage(tempfile.gettempdir()).free < 2 * len(block):
+                raise FaceganError(f"data.folder.path: {path.name} does not fit on the disk when uncompressed")
+            plain.write(block)
+    plain.seek(0)
+    yield plain
+
+
+def _check(path: Path, count: int, size: int) -> None:
+    """Refuse an archive that is too much, before anything of it is read."""
+    if count > MAX_MEMBERS:
+        raise FaceganError(f"data.folder.path: {path.name} has {count:,} members; at most {MAX_MEMBERS:,} are taken")
+    free = shutil.disk_usage(Path.cwd()).free
+    if size > free:
+        raise FaceganError(
+            f"data.folder.path: {path.name} unpacks to {size / 2**30:,.1f} GiB, and {free / 2**30:,.1f} GiB are free"
+        )
+
+
+def _inside(path: Path, name: str) -> str:
+    """The member's name as a relative POSIX path; an archive that points out of itself is refused whole."""
+    name = _printable(name.replace("\\", "/"))
+    parts = PurePosixPath(name).parts
+    if not parts or name.startswith("/") or ".." in parts or parts[0].endswith(":"):
+        raise FaceganError(f"data.folder.path: {path.name} has a member {name!r} that points outside: refused")
+    return PurePosixPath(*parts).as_posix()
+
+
+def _printable(name: str) -> str:
+    """Bytes in a file name that are not UTF-8 become visible escapes: a name must fit in JSON, CSV and ZIP."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def _picture_set(path: Path, members: dict[str, _Member], refused: dict[str, str]) -> PictureSet:
+    digest = tree_digest((name, member.size, _content_digest(member)) for name, member in members.items())
+    tables = [name for name in members if PurePosixPath(name).name.lower() == "labels.csv"]
+    pictures = {name: member for name, member in members.items() if name not in tables and not _is_litter(name)}
+    for name, member in list(pictures.items()):
+        if member.size > MAX_PICTURE_BYTES:
+            refused[name] = f"larger than {MAX_PICTURE_BYTES // 2**20} MiB"
+            del pictures[name]
+    names = tuple(sorted(pictures))
+    labels: Mapping[str, Mapping[str, str]]
+    if tables:
+        table = min(tables, key=lambda name: name.count("/"))
+        labels = read_labels(members[table].read(), names, table)
+    else:
+        labels = _class_folders(names)
+
+    def read(name: str) -> bytes:
+        return pictures[name].read()
+
+    return PictureSet(
+        names=names,
+        read=read,
+        labels=labels,
+        description={"source": "folder", "name": path.name, "digest": digest, "licence": None},
+        unreadable=refused,
+    )
+
+
+def _content_digest(member: _Member) -> str:
+    try:
+        return hashlib.sha256(member.read()).hexdigest()
+    except _DAMAGED as error:
+        return f"unreadable: {type(error).__name__}"
+
+
+def _is_litter(name: str) -> bool:
+    parts = PurePosixPath(name).parts
+    return parts[-1].lower() in _LITTER or "__MACOSX" in parts or any(part.startswith(".") for part in parts)
+
+
+def read_labels(content: bytes, names: tuple[str, ...], table: str) -> dict[str, dict[str, str]]:
+    """Labels by picture name. A row's ``file`` may leave out leading folders when that is still unambiguous."""
+    try:
+        rows = csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
+        columns = [column for column in rows.fieldnames or [] if column]
+        if "file" not in columns or len(columns) < 2:
+            raise FaceganError(f"{table}: needs a column 'file' and at least one label column, has {columns}")
+        listed = list(rows)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise FaceganError(f"{table}: cannot be read as UTF-8 CSV: {error}") from error
+    known = set(names)
+    endings = Counter(PurePosixPath(name).name for name in names)
+    by_ending = {PurePosixPath(name).name: name for name in names}
+    labels: dict[str, dict[str, str]] = {}
+    for row in listed:
+        file = (row["file"] or "").strip()
+        if file not in known:
+            short = PurePosixPath(file).name
+            if endings[short] != 1:
+                continue  # a row about a picture that is not here
+            file = by_ending[short]
+        values = {column: (row[column] or "").strip() for column in columns if column != "file"}
+        labels[file] = {column: value for column, value in values.items() if value}
+    return labels
+
+
+def _class_folders(names: tuple[str, ...]) -> dict[str, dict[str, str]]:
+    paths = {name: PurePosixPath(name).parts for name in names}
+    depth = 0
+    while len({parts[depth] for parts in paths.values() if len(parts) > depth + 1}) == 1 and all(
+        len(parts) > depth + 1 for parts in paths.values()
+    ):
+        depth += 1  # all share one folder, as archives often do
+    classes = {name: parts[depth] for name, parts in paths.items() if len(parts) > depth + 1}
+    if len(classes) < len(names) or len(set(classes.values())) < 2:
+        return {}
+    return {name: {"class": value} for name, value in classes.items()}

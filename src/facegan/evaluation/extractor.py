@@ -1,0 +1,30 @@
+"""What a feature extractor is: uint8 pictures to feature vectors in a fixed space."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+
+BATCH = 64
+
+
+@dataclass(frozen=True)
+class Extractor:
+    """A fixed network: uint8 [n, h, w, 3] to float32 [n, dimensions].
+
+    ``suffix`` ends the names of its scores ("" for Inception alone, whose scores are FID and KID); ``sha256`` is
+    that of its weights; ``protocol`` tells what else decides the numbers.
+    """
+
+    name: str
+    suffix: str
+    sha256: str
+    dimensions: int
+    protocol: dict[str, str]
+    extract: Callable[[torch.Tensor], torch.Tensor]
+
+    @torch.inference_mode()
+    def batches(self, images: torch.Tensor) -> Iterator[torch.Tensor]:
+        """Features of uint8 [n, h, w, 3], a batch at a time."""
+        for part in images.split(BATCH):
+            yield self.extract(part)

@@ -1,0 +1,21 @@
+"""Feature extractors, looked up by ``evaluate.extractor``."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from facegan.evaluation.extractor import Extractor
+from facegan.evaluation.inception import inception_extractor
+from facegan.evaluation.random_network import random_extractor
+from facegan.params import EvaluateParams
+
+EXTRACTORS: dict[str, Callable[[EvaluateParams, Path, torch.device], Extractor]] = {
+    "random": lambda params, root, device: random_extractor(device),
+    "inception": lambda params, root, device: inception_extractor(params.inception, root, device),
+}
+
+
+def build_extractor(params: EvaluateParams, root: Path, device: torch.device) -> Extractor:
+    """The extractor that ``evaluate.extractor`` names; relative paths are below ``root``."""
+    return EXTRACTORS[params.extractor](params, root, device)

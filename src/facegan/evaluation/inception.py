@@ -1,0 +1,62 @@
+"""The Inception network of published FID, from pytorch-fid, with weights whose digest is checked."""
+
+from pathlib import Path
+from unittest.mock import patch
+
+import torch
+from pytorch_fid import inception as pytorch_fid
+from torch import nn
+
+from facegan.errors import FaceganError
+from facegan.evaluation.extractor import Extractor
+from facegan.files import sha256
+from facegan.params import InceptionParams
+
+
+def inception_extractor(params: InceptionParams, root: Path, device: torch.device) -> Extractor:
+    """pytorch-fid's InceptionV3, pool3 features (Heusel et al., 2017). Raises FaceganError without its weights."""
+    network = load(params, root).to(device)
+
+    def extract(images: torch.Tensor) -> torch.Tensor:
+        pictures = images.to(device).permute(0, 3, 1, 2).to(torch.float32) / 255
+        features: torch.Tensor = network(pictures)[0][:, :, 0, 0]
+        return features
+
+    protocol = {"resize": "bilinear to 299x299, inside pytorch-fid's InceptionV3"}
+    return Extractor("inception", "", params.sha256, 2048, protocol, extract)
+
+
+def load(params: InceptionParams, root: Path) -> nn.Module:
+    """pytorch-fid's InceptionV3 in eval mode, giving pool3 features. Raises FaceganError in one line."""
+    path = _find(params, root)
+    found = sha256(path)
+    if found != params.sha256:
+        raise FaceganError(
+            f"evaluate.inception: {path.name} has SHA-256 {found[:12]}..., and params.yaml asks for "
+            f"{params.sha256[:12]}...; delete the file to download it again, or correct evaluate.inception.sha256"
+        )
+    weights = torch.load(path, map_location="cpu", weights_only=True)
+    # pytorch-fid loads from a fixed address and checks no digest: hand it the tensors that were checked here.
+    with patch.object(pytorch_fid, "load_state_dict_from_url", lambda *_, **__: weights):
+        network = pytorch_fid.InceptionV3([pytorch_fid.InceptionV3.BLOCK_INDEX_BY_DIM[2048]])
+    return network.eval()
+
+
+def _find(params: InceptionParams, root: Path) -> Path:
+    """The path given, else torch hub's cache, else a download into it."""
+    if params.weights is not None:
+        path = root / params.weights
+        if not path.is_file():
+            raise FaceganError(f"evaluate.inception.weights: {params.weights} does not exist")
+        return path
+    path = Path(torch.hub.get_dir(), "checkpoints", pytorch_fid.FID_WEIGHTS_URL.rsplit("/", 1)[1])
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            torch.hub.download_url_to_file(pytorch_fid.FID_WEIGHTS_URL, str(path))
+        except (OSError, RuntimeError) as error:
+            raise FaceganError(
+                f"evaluate.inception: the Inception weights are not in {path.parent} and cannot be downloaded "
+                f"({error}); put {path.name} there, or set evaluate.extractor to random"
+            ) from error
+    return path

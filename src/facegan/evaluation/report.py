@@ -1,0 +1,73 @@
+"""The figures and the page of an evaluation: real beside generated, the curves, the scores with their floors."""
+
+import base64
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import torch
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from facegan.files import write_atomic
+from facegan.pictures import write_grid
+
+matplotlib.use("Agg")
+from matplotlib import pyplot
+
+FIGURE_PICTURES = 36
+
+
+def write_report(
+    folder: Path,
+    report: dict[str, Any],
+    real: torch.Tensor,
+    generated: torch.Tensor,
+    history: Path,
+    config: dict[str, Any],
+) -> None:
+    """``real.png``, ``generated.png``, ``curves.png`` and the self-contained ``index.html``.
+
+    ``real`` and ``generated`` are uint8 [n, h, w, 3]; ``history`` is the training's ``history.csv``.
+    """
+    write_grid(folder / "real.png", real)
+    write_grid(folder / "generated.png", generated)
+    write_atomic(folder / "curves.png", _curves(history))
+    figures = {path.stem: _data_uri(path) for path in sorted(folder.glob("*.png"))}
+    environment = Environment(
+        loader=PackageLoader("facegan.evaluation", "pages"), autoescape=True, undefined=StrictUndefined
+    )
+    scores = {name: score for name, score in report.items() if name != "protocol"}
+    page = environment.get_template("report.html").render(
+        scores=scores, protocol=report["protocol"], figures=figures, config=config
+    )
+    write_atomic(folder / "index.html", page)
+
+
+def _curves(history: Path) -> bytes:
+    with history.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    kimg = [int(row["images"]) / 1000 for row in rows]
+    figure, (losses, certainty, score) = pyplot.subplots(1, 3, figsize=(12, 3), layout="constrained")
+    for axis, columns in (
+        (losses, {"loss_generator": "generator", "loss_discriminator": "discriminator"}),
+        (certainty, {"d_real": "D(real)", "d_fake": "D(fake)"}),
+    ):
+        for column, label in columns.items():
+            axis.plot(kimg, [float(row[column]) for row in rows], label=label)
+        axis.legend(frameon=False)
+    scored = [(x, float(row["score"])) for x, row in zip(kimg, rows, strict=True) if row["score"]]
+    score.plot(*zip(*scored, strict=True), marker=".")
+    for axis, title in ((losses, "loss"), (certainty, "probability of being real"), (score, "score while training")):
+        axis.set_title(title, fontsize=10)
+        axis.set_xlabel("kimg")
+        axis.spines[["top", "right"]].set_visible(False)
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=110, metadata={"Software": None})
+    pyplot.close(figure)
+    return content.getvalue()
+
+
+def _data_uri(path: Path) -> str:
+    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()

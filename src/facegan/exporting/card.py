@@ -1,0 +1,15 @@
+"""The model card: what the generator is, what it was trained on, how good it is, how to use it."""
+
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+
+def model_card(config: dict[str, Any], report: dict[str, Any], parity: dict[str, Any]) -> str:
+    """Markdown; a pure function of the stage's inputs."""
+    loader = PackageLoader("facegan.exporting", "shipped")
+    environment = Environment(loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)  # noqa: S701 - Markdown
+    protocol = report["protocol"]
+    scores = {name: value for name, value in report.items() if name != "protocol"}
+    template = environment.get_template("MODEL_CARD.md.jinja")
+    return template.render(config=config, scores=scores, protocol=protocol, parity=parity) + "\n"

@@ -1,0 +1,67 @@
+"""The generator as an MLflow model, loaded from this code and from ONNX: no pickle.
+
+Input: rows with ``n`` (pictures) and ``seed``, or rows with a ``latent`` each. Output: one PNG a row, in base64.
+"""
+
+import base64
+import io
+import sys
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+MAX_PICTURES = 1024
+
+
+class FaceGenerator(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
+    """Pictures as PNG for MLflow's scoring server and ``mlflow.pyfunc.load_model``."""
+
+    def load_context(self, context: Any) -> None:
+        folder = Path(context.artifacts["model"])
+        sys.path.insert(0, str(folder))
+        try:
+            from generate import Generator
+        finally:
+            sys.path.remove(str(folder))
+        self.generator = Generator(folder / "generator.onnx")
+
+    def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
+        latents = np.concatenate([self._latents(row) for row in model_input.to_dict("records")])
+        if len(latents) > MAX_PICTURES:
+            raise mlflow.exceptions.MlflowException.invalid_parameter_value(
+                f"{len(latents)} pictures in one request; at most {MAX_PICTURES} are drawn"
+            )
+        return pd.DataFrame({"png": [_png(picture) for picture in self.generator.pictures(latents)]})
+
+    def _latents(self, row: dict[str, Any]) -> np.ndarray:
+        given = row.get("latent")
+        if given is not None and not (isinstance(given, float) and np.isnan(given)):
+            latent = np.asarray(given, np.float32)
+            if latent.shape != (self.generator.latent,) or not np.isfinite(latent).all():
+                raise mlflow.exceptions.MlflowException.invalid_parameter_value(
+                    f"a latent holds {self.generator.latent} finite numbers, this one has shape {latent.shape}"
+                )
+            return latent[None]
+        count, seed = (_whole(row.get(name), default) for name, default in (("n", 1), ("seed", 0)))
+        if not 1 <= count <= MAX_PICTURES or seed < 0:
+            raise mlflow.exceptions.MlflowException.invalid_parameter_value(
+                f"n should be 1 to {MAX_PICTURES} and seed not negative; got n={count}, seed={seed}"
+            )
+        return self.generator.latents(count, seed)
+
+
+def _whole(value: Any, default: int) -> int:
+    return default if value is None or value != value else int(value)
+
+
+def _png(picture: np.ndarray) -> str:
+    content = io.BytesIO()
+    Image.fromarray(picture).save(content, "PNG")
+    return base64.b64encode(content.getvalue()).decode()
+
+
+mlflow.models.set_model(FaceGenerator())

@@ -1,0 +1,45 @@
+"""Generators and discriminators, looked up by ``model.network``."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from facegan.networks import conv
+from facegan.params import ModelParams
+from facegan.randomness import generator as random_generator
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """How to build both networks for a model and a picture size, and how to initialise either."""
+
+    generator: Callable[[ModelParams, int], nn.Module]
+    discriminator: Callable[[ModelParams, int], nn.Module]
+    initialise: Callable[[nn.Module, torch.Generator], None]
+
+
+ARCHITECTURES: dict[str, Architecture] = {
+    "conv": Architecture(conv.ConvGenerator, conv.ConvDiscriminator, conv.initialise),
+}
+
+
+def build_generator(model: ModelParams, size: int) -> nn.Module:
+    """Latents float [n, model.latent] to pictures float [n, 3, size, size] in [-1, 1]; weights are not set."""
+    return _channels_last(ARCHITECTURES[model.network].generator(model, size))
+
+
+def build_discriminator(model: ModelParams, size: int) -> nn.Module:
+    """Pictures float [n, 3, size, size] to logits float [n]; weights are not set."""
+    return _channels_last(ARCHITECTURES[model.network].discriminator(model, size))
+
+
+def initialise(network: nn.Module, model: ModelParams, seed: int, purpose: str) -> None:
+    """Starting weights: a pure function of (seed, purpose), drawn on the CPU whatever the device."""
+    ARCHITECTURES[model.network].initialise(network, random_generator(seed, purpose))
+
+
+def _channels_last(network: nn.Module) -> nn.Module:
+    network.to(memory_format=torch.channels_last)  # the faster layout for convolutions on CPU and GPU
+    return network

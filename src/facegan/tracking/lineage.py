@@ -1,0 +1,99 @@
+"""What makes two runs the same run, and what is told about each."""
+
+import json
+import os
+import platform
+import re
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Self
+
+from facegan.files import json_digest, read_json, sha256, tree_digest, write_json
+from facegan.params import Params, flatten
+
+SPEC = "run.json"
+_PACKAGES = ("torch", "torchvision", "numpy", "pillow", "safetensors", "onnx", "onnxruntime", "dvc", "mlflow")
+
+
+def code_digest(root: Path, dependencies: Iterable[str]) -> str:
+    """One digest for the code among a stage's dependencies: files, or folders with the Python files below them."""
+    files: set[Path] = set()
+    for dependency in dependencies:
+        path = root / dependency
+        files |= set(path.rglob("*.py")) if path.is_dir() else {path}
+    return tree_digest((file.relative_to(root).as_posix(), file.stat().st_size, sha256(file)) for file in files)
+
+
+def training_key(params: Params, shard_digests: Iterable[str], code: str) -> str:
+    """What decides the trained weights: seed, model, training, the bytes of the shards, the code."""
+    values = params.model_dump(include={"seed", "model", "train"})
+    return json_digest([values, sorted(shard_digests), code])
+
+
+def lineage_key(training: str, params: Params) -> str:
+    """What decides everything a run reports: the training, and how it is evaluated and exported."""
+    return json_digest([training, params.model_dump(include={"evaluate", "export"})])
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """A run as MLflow shows it: its identity, its name, its parameters by dotted key, its tags."""
+
+    lineage: str
+    name: str
+    params: dict[str, Any]
+    tags: dict[str, str]
+
+    @classmethod
+    def of(cls, params: Params, training: str, size: int, tags: dict[str, str]) -> Self:
+        lineage = lineage_key(training, params)
+        keys = {"facegan.lineage": lineage, "facegan.training_key": training}
+        name = f"{params.model.network}-{size} {lineage[:8]}"
+        return cls(lineage, name, flatten(params.model_dump()), {**keys, **tags})
+
+    def write(self, folder: Path) -> None:
+        write_json(folder / SPEC, asdict(self))
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        return cls(**read_json(folder / SPEC))
+
+
+def environment(device: str, threads: int) -> dict[str, Any]:
+    """What bits are promised for: the same environment gives the same bytes."""
+    return {
+        "device": device,
+        "threads": threads,
+        "machine": platform.machine(),
+        "processor": _processor(),
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in _PACKAGES},
+    }
+
+
+def environment_tags(environments: Iterable[dict[str, Any]]) -> dict[str, str]:
+    """Tags for the starts of one training: ``mixed`` when a resume happened somewhere else."""
+    seen: list[dict[str, Any]] = []
+    for entry in environments:
+        if entry not in seen:
+            seen.append(entry)
+    if not seen:
+        return {}
+    tags = {"facegan.environment": json.dumps(seen[-1], sort_keys=True)}
+    return tags | {"facegan.bits": "mixed" if len(seen) > 1 else "one environment"}
+
+
+def redact(text: str) -> str:
+    """A URI's user and password never reach a log or a tag."""
+    return re.sub(r"(?<=://)[^/@\s]+@", "***@", text)
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    names = {line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")}
+    return f"{'/'.join(sorted(names)) or platform.machine()}, {os.cpu_count()} cores"

@@ -1,0 +1,36 @@
+"""Which device a training runs on, and the settings that make its bits repeatable."""
+
+import os
+
+import torch
+
+from facegan.errors import FaceganError
+
+
+def choose_device(name: str | None) -> torch.device:
+    """The device asked for, else the GPU when there is one. Raises FaceganError when it is not there."""
+    if not name:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise FaceganError(f"FACEGAN_DEVICE: {name!r} cannot be used here ({str(error).splitlines()[0]})") from error
+    return device
+
+
+def make_deterministic(device: torch.device) -> None:
+    """Deterministic algorithms, no autotuning, no TF32: the same parameters give the same bits here."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with it
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # a cost; nothing here reads such memory
+
+
+def describe(device: torch.device) -> str:
+    """Model and instruction set: what bits depend on."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"CPU {torch.backends.cpu.get_cpu_capability()}"

@@ -1,0 +1,243 @@
+"""The training: steps, ticks, checkpoints. Progress is counted in images."""
+
+import resource
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from facegan.data.batches import BatchSequence, to_network, to_uint8
+from facegan.errors import FaceganError
+from facegan.params import ModelParams, TrainParams, images_in
+from facegan.pictures import write_grid
+from facegan.randomness import generator as random_generator
+from facegan.randomness import latents
+from facegan.tracking.journal import Journal
+from facegan.training import ema
+from facegan.training.state import TrainingState, weights
+from facegan.training.step import COLUMNS, train_step
+from facegan.training.working import WorkingFolder
+
+NORM_BATCHES = 4  # of latents, to re-estimate batch-norm statistics
+D_HAS_WON = 0.02  # D is this sure of both sides for a whole tick
+
+
+class Stopped(Exception):
+    """The training was asked to stop; its state is saved."""
+
+
+class NotFinite(FaceganError):
+    """A loss or gradient is not finite; the last good checkpoint is kept."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A training in steps: how many, and how many make a tick."""
+
+    steps: int
+    steps_per_tick: int
+    ticks_per_score: int
+
+    @classmethod
+    def of(cls, train: TrainParams, pictures: int) -> "Plan":
+        steps = -(-images_in(train.duration, pictures) // train.batch)
+        per_tick = min(steps, max(1, round(images_in(train.tick, pictures) / train.batch)))
+        per_score = images_in(train.evaluate_every, pictures) / train.batch
+        return cls(steps, per_tick, max(1, round(per_score / per_tick)))
+
+    def ends_tick(self, step: int) -> bool:
+        return step % self.steps_per_tick == 0 or step == self.steps
+
+    def scores(self, step: int) -> bool:
+        return step == self.steps or step % (self.steps_per_tick * self.ticks_per_score) == 0
+
+
+@dataclass
+class Training:
+    """One training in its working folder. ``run`` begins, or goes on from the checkpoint that is there.
+
+    ``images`` is uint8 [n, size, size, 3] and is moved to ``device``; ``score`` judges a generator (lower is
+    better) on pictures of its own; ``stopping`` is asked after every step.
+    """
+
+    model: ModelParams
+    train: TrainParams
+    seed: int
+    images: torch.Tensor
+    device: torch.device
+    folder: WorkingFolder
+    journal: Journal
+    score: Callable[[nn.Module], float]
+    stopping: Callable[[], bool]
+    checkpoint_seconds: float = 30.0
+
+    def __post_init__(self) -> None:
+        self.images = self.images.to(self.device)
+        self.size = self.images.shape[1]
+        self.plan = Plan.of(self.train, len(self.images))
+        self.batches = BatchSequence(len(self.images), self.train.batch, self.seed)
+
+    def run(self) -> TrainingState:
+        """Train to the end. Raises Stopped when asked to stop, NotFinite when it diverges."""
+        state = self._resume()
+        total = self.plan.steps * self.train.batch
+        if state.step == 0:
+            self._sample(state)
+        saved = tick_began = time.monotonic()
+        began_at = state.step
+        with tqdm(total=total, initial=state.step * self.train.batch, unit=" images", disable=None, leave=False) as bar:
+            while state.step < self.plan.steps:
+                self._step(state)
+                bar.update(self.train.batch)
+                if self.plan.ends_tick(state.step):
+                    rate = (state.step - began_at) * self.train.batch / (time.monotonic() - tick_began)
+                    self._tick(state, rate, bar)
+                    began_at, tick_began = state.step, time.monotonic()
+                stop = self.stopping()
+                if stop or time.monotonic() - saved > self.checkpoint_seconds:
+                    self._save(state)
+                    saved = time.monotonic()
+                if stop and state.step < self.plan.steps:
+                    raise Stopped
+        self._save(state)
+        return state
+
+    def final_weights(self, state: TrainingState) -> dict[str, dict[str, torch.Tensor]]:
+        """What the training leaves: the best and the last averaged generator, and the discriminator."""
+        assert state.best_weights is not None  # the last tick always scores
+        self._refresh_norms(state)
+        return {
+            "generator": state.best_weights,
+            "generator-last": weights(state.average),
+            "discriminator": weights(state.discriminator),
+        }
+
+    def _resume(self) -> TrainingState:
+        state = self._fresh()
+        if not self.folder.checkpoint.is_file():
+            return state
+        try:
+            state.load(self.folder.checkpoint)
+        except ValueError as error:
+            return self._start_over(str(error))
+        ticks = sum(
+            row["kind"] == "metrics" and row["step"] <= state.step * self.train.batch for row in self.journal.rows()
+        )
+        if ticks < state.step // self.plan.steps_per_tick:
+            return self._start_over("the journal lacks rows that the checkpoint has passed")
+        print(f"train: going on at {state.step * self.train.batch / 1000:.1f} kimg", flush=True)
+        return state
+
+    def _start_over(self, reason: str) -> TrainingState:
+        print(f"train: {reason}; starting over", file=sys.stderr, flush=True)
+        self.folder.checkpoint.unlink()
+        return self._fresh()
+
+    def _fresh(self) -> TrainingState:
+        rows = self.plan.steps_per_tick
+        return TrainingState.start(self.model, self.train, self.size, self.seed, rows, len(COLUMNS), self.device)
+
+    def _step(self, state: TrainingState) -> None:
+        chosen = self.batches.indices(state.step).to(self.device)
+        real = to_network(self.images[chosen])
+        if self.train.flip:
+            mirrored = torch.rand(len(real), generator=random_generator(self.seed, "flip", state.step)) < 0.5
+            real = torch.where(mirrored.to(self.device)[:, None, None, None], real.flip(3), real)
+        latent = latents(self.train.batch, self.model.latent, self.seed, "train", state.step).to(self.device)
+        losses = train_step(state, self.train, real, latent)
+        state.losses[state.step % self.plan.steps_per_tick] = losses
+        state.step += 1
+
+    def _tick(self, state: TrainingState, rate: float, bar: "tqdm[None]") -> None:
+        rows = (state.step - 1) % self.plan.steps_per_tick + 1
+        losses = self._finite(state, rows).double()
+        images = state.step * self.train.batch
+        values = dict(zip(COLUMNS, losses.mean(0).tolist(), strict=True))
+        self._refresh_norms(state)
+        if self.plan.scores(state.step):
+            values["score"] = self._judge(state, images)
+        steps = [(state.step - rows + 1 + row) * self.train.batch for row in range(rows)]
+        every = {f"step_{name}": losses[:, COLUMNS.index(name)].tolist() for name in COLUMNS[:2]}
+        self.journal.write("losses", images, steps=steps, values=every)
+        self.journal.write("metrics", images, values=values)
+        self.journal.write("system", images, values={"images_per_second": rate, "memory_mib": self._memory()})
+        self._sample(state)
+        self._report(values, images, rate, bar)
+
+    def _judge(self, state: TrainingState, images: int) -> float:
+        score = self.score(state.average)
+        if state.best_score is None or score < state.best_score:
+            state.best_score, state.best_images, state.best_weights = score, images, weights(state.average)
+        return score
+
+    def _report(self, values: dict[str, float], images: int, rate: float, bar: "tqdm[None]") -> None:
+        left = (self.plan.steps * self.train.batch - images) / rate
+        line = (
+            f"{images / 1000:8.1f} / {self.plan.steps * self.train.batch / 1000:.1f} kimg  {rate:6.0f} images/s  "
+            f"{left // 60:3.0f}:{left % 60:02.0f} left  G {values['loss_generator']:.3f}  "
+            f"D {values['loss_discriminator']:.3f}  D(real) {values['d_real']:.2f}  D(fake) {values['d_fake']:.2f}"
+        )
+        if "score" in values:
+            line += f"  score {values['score']:.3f}"
+        if values["d_real"] > 1 - D_HAS_WON and values["d_fake"] < D_HAS_WON:
+            line += "  ALARM: the discriminator has won"
+            self.journal.write("alarm", images, alarm="discriminator has won")
+        bar.write(line, file=sys.stdout)
+        sys.stdout.flush()
+
+    def _sample(self, state: TrainingState) -> None:
+        """A grid of the averaged generator on the run's fixed latents: picture k shows the same latent every time."""
+        images = state.step * self.train.batch
+        path = self.folder.samples / f"{images:09d}.png"
+        if state.step == 0:
+            self._refresh_norms(state)
+        with torch.no_grad(), self._precision():
+            drawn = [state.average(part.to(self.device)) for part in self._fixed_latents().split(64)]
+        write_grid(path, to_uint8(torch.cat(drawn)))
+        self.journal.write("image", images, key="samples", file=path.relative_to(self.folder.path).as_posix())
+
+    def _fixed_latents(self) -> torch.Tensor:
+        return latents(self.train.samples, self.model.latent, self.seed, "samples")
+
+    def _refresh_norms(self, state: TrainingState) -> None:
+        count = max(self.train.batch, 64)
+        with self._precision():
+            ema.reestimate_norms(
+                state.average,
+                (latents(count, self.model.latent, self.seed, "norms", k).to(self.device) for k in range(NORM_BATCHES)),
+            )
+
+    def _precision(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.train.precision == "bf16")
+
+    def _finite(self, state: TrainingState, rows: int) -> torch.Tensor:
+        """The tick's numbers so far, on the CPU: the one synchronisation with the device. Raises NotFinite."""
+        losses = state.losses[:rows].cpu()
+        broken = (~torch.isfinite(losses)).any(1).nonzero()
+        if len(broken):
+            step = (state.step - rows + int(broken[0]) + 1) * self.train.batch
+            names = [name for name, value in zip(COLUMNS, losses[int(broken[0])], strict=True) if not value.isfinite()]
+            self.journal.write("alarm", step, alarm=f"not finite: {', '.join(names)}")
+            raise NotFinite(
+                f"train: {names[0]} is not finite at {step} images (tick {step // (self.plan.steps_per_tick * self.train.batch)}); "
+                "the last good state is kept; try a lower train.lr_generator or train.lr_discriminator, or fp32"
+            )
+        return losses
+
+    def _save(self, state: TrainingState) -> None:
+        rows = state.step % self.plan.steps_per_tick
+        if rows:  # what is saved is good: a tick checks its own numbers
+            self._finite(state, rows)
+        self.journal.sync()
+        state.save(self.folder.checkpoint)
+
+    def _memory(self) -> float:
+        """Peak memory in MiB: of the device on a GPU, of the process otherwise."""
+        if self.device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self.device) / 2**20
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak / (2**20 if sys.platform == "darwin" else 2**10)

@@ -1,0 +1,116 @@
+"""Everything that a training carries from step to step, and the checkpoint that holds it exactly."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import nn
+
+from facegan.files import write_atomic
+from facegan.networks import build_discriminator, build_generator, initialise
+from facegan.params import ModelParams, TrainParams
+
+Tensors = dict[str, torch.Tensor]
+
+
+@dataclass
+class TrainingState:
+    """Both networks, the averaged generator, both optimisers, the step, and what was best so far.
+
+    ``losses`` float32 [steps in a tick, columns] holds the numbers of the tick under way, on the device.
+    """
+
+    generator: nn.Module
+    discriminator: nn.Module
+    average: nn.Module
+    generator_optimizer: torch.optim.Optimizer
+    discriminator_optimizer: torch.optim.Optimizer
+    losses: torch.Tensor
+    step: int = 0
+    best_score: float | None = None
+    best_images: int = 0
+    best_weights: Tensors | None = None
+
+    @classmethod
+    def start(
+        cls, model: ModelParams, train: TrainParams, size: int, seed: int, rows: int, columns: int, device: torch.device
+    ) -> Self:
+        """The state before the first step: a pure function of the parameters."""
+        generator, average = build_generator(model, size), build_generator(model, size)
+        discriminator = build_discriminator(model, size)
+        initialise(generator, model, seed, "generator")
+        initialise(discriminator, model, seed, "discriminator")
+        average.load_state_dict(generator.state_dict())
+        for network in (generator, discriminator, average):
+            network.to(device)
+        average.requires_grad_(False).eval()
+        betas = (train.beta1, train.beta2)
+        return cls(
+            generator,
+            discriminator,
+            average,
+            torch.optim.Adam(generator.parameters(), train.lr_generator, betas, fused=True),
+            torch.optim.Adam(discriminator.parameters(), train.lr_discriminator, betas, fused=True),
+            torch.zeros((rows, columns), device=device),
+        )
+
+    def save(self, path: Path) -> None:
+        """Write the checkpoint: old or new content whatever happens meanwhile; the same state, the same bytes."""
+        tensors: Tensors = {"losses": self.losses}
+        for prefix, network in self._networks().items():
+            tensors |= {f"{prefix}.{name}": value for name, value in network.state_dict().items()}
+        for prefix, optimizer, network in self._optimizers():
+            for name, parameter in network.named_parameters():
+                tensors |= {f"{prefix}.{name}.{key}": value for key, value in optimizer.state[parameter].items()}
+        tensors |= {f"best.{name}": value for name, value in (self.best_weights or {}).items()}
+        scalars = {"step": self.step, "best_score": self.best_score, "best_images": self.best_images}
+        write_atomic(path, save(portable(tensors), {"state": json.dumps(scalars)}))
+
+    def load(self, path: Path) -> None:
+        """Continue from a checkpoint of the same parameters. Raises ValueError when it is damaged or another's."""
+        try:
+            with safe_open(path, "pt") as file:
+                scalars: dict[str, Any] = json.loads(file.metadata()["state"])
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+            for prefix, network in self._networks().items():
+                network.load_state_dict(_below(tensors, prefix))
+            for prefix, optimizer, network in self._optimizers():
+                for name, parameter in network.named_parameters():
+                    for key, value in _below(tensors, f"{prefix}.{name}").items():
+                        place = value.to(parameter.device)
+                        if value.dim() == parameter.dim():
+                            place = torch.empty_like(parameter).copy_(value)  # the parameter's memory layout
+                        optimizer.state[parameter][key] = place
+            self.losses.copy_(tensors["losses"])
+        except (SafetensorError, RuntimeError, KeyError, TypeError, OSError) as error:
+            raise ValueError(f"{path.name} cannot be used: {error}") from error
+        self.step = scalars["step"]
+        self.best_score, self.best_images = scalars["best_score"], scalars["best_images"]
+        self.best_weights = _below(tensors, "best") or None
+
+    def _networks(self) -> dict[str, nn.Module]:
+        return {"generator": self.generator, "discriminator": self.discriminator, "average": self.average}
+
+    def _optimizers(self) -> list[tuple[str, torch.optim.Optimizer, nn.Module]]:
+        return [
+            ("adam_generator", self.generator_optimizer, self.generator),
+            ("adam_discriminator", self.discriminator_optimizer, self.discriminator),
+        ]
+
+
+def portable(tensors: Tensors) -> Tensors:
+    """On the CPU and contiguous: what safetensors stores."""
+    return {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+
+
+def weights(network: nn.Module) -> Tensors:
+    """A copy of parameters and buffers."""
+    return {name: value.clone() for name, value in portable(dict(network.state_dict())).items()}
+
+
+def _below(tensors: Tensors, prefix: str) -> Tensors:
+    return {name[len(prefix) + 1 :]: value for name, value in tensors.items() if name.startswith(f"{prefix}.")}
