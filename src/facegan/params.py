@@ -153,7 +153,7 @@ class Params(Block):
 class _Loader(yaml.SafeLoader):
     """PyYAML reading YAML 1.2 as DVC does: ``2e-4`` is a number, ``on`` is text, keys are unique."""
 
-    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {
+    yaml_implicit_resolvers = {  # noqa: RUF012 - the base class declares it
         first: [entry for entry in entries if entry[0].rsplit(":", 1)[1] not in ("bool", "int", "float")]
         for first, entries in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }

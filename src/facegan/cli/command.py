@@ -33,8 +33,9 @@ class Stop:
 
 def run_stage(stage: Callable[[Project], None]) -> None:
     """The main of a stage module: ``--help``, ``--debug``, one line for an error, and an end with DVC's."""
-    module = sys.modules[stage.__module__]
-    parser = argparse.ArgumentParser(prog=f"python -m {module.__spec__.name}", description=module.__doc__)
+    parser = argparse.ArgumentParser(
+        prog=f"python -m pipeline.{stage.__name__}", description=sys.modules[stage.__module__].__doc__
+    )
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     debug = parser.parse_args().debug or bool(os.environ.get("FACEGAN_DEBUG"))
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))

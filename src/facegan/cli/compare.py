@@ -30,7 +30,7 @@ class Compared:
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser = commands.add_parser("compare", help="compare runs in MLflow", description=__doc__)
     parser.add_argument("runs", nargs="*", metavar="RUN", help="run ids, or beginnings of ids or names; default: all")
-    parser.add_argument("--out", type=Path, default=Path("compare.html"), help="the page to write; default compare.html")
+    parser.add_argument("--out", type=Path, default=Path("compare.html"), help="the page; default compare.html")
     parser.set_defaults(run=_compare)
 
 

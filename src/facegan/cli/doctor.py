@@ -39,7 +39,11 @@ def _safely(check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
 
 def _python() -> Iterator[Finding]:
     fine = (3, 11) <= sys.version_info[:2] <= (3, 13)
-    yield "ok" if fine else "fail", "python", f"{sys.version.split()[0]}" + ("" if fine else "; 3.11 to 3.13 are supported")
+    yield (
+        "ok" if fine else "fail",
+        "python",
+        f"{sys.version.split()[0]}" + ("" if fine else "; 3.11 to 3.13 are supported"),
+    )
 
 
 def _packages() -> Iterator[Finding]:
@@ -70,9 +74,17 @@ def _project() -> Iterator[Finding]:
     yield "ok", "project", str(project.root)
     missing = [tool for tool in ("dvc", "git") if shutil.which(tool) is None]
     note = "; run `. .venv/bin/activate`" if "dvc" in missing else ""
-    yield "fail" if missing else "ok", "tools", f"not on the path: {', '.join(missing)}{note}" if missing else "dvc, git"
+    yield (
+        "fail" if missing else "ok",
+        "tools",
+        f"not on the path: {', '.join(missing)}{note}" if missing else "dvc, git",
+    )
     params = project.params()
-    yield "ok", "params.yaml", f"{params.data.source} pictures, {params.preprocess.size} pixels, {params.train.duration}"
+    yield (
+        "ok",
+        "params.yaml",
+        f"{params.data.source} pictures, {params.preprocess.size} pixels, {params.train.duration}",
+    )
 
 
 def _tracking() -> Iterator[Finding]:
@@ -91,7 +103,11 @@ def _tracking() -> Iterator[Finding]:
         MlflowClient(server.uri).search_experiments(max_results=1)
         yield "ok", "mlflow", f"{redact(server.uri)}, experiment {server.experiment}"
     if waiting := unsent(project.state):
-        yield "note", "mlflow", f"{len(waiting)} trainings have rows that MLflow lacks; the next run or `facegan record` sends them"
+        yield (
+            "note",
+            "mlflow",
+            f"{len(waiting)} trainings have rows that MLflow lacks; the next run or `facegan record` sends them",
+        )
 
 
 def _kaggle() -> Iterator[Finding]:
@@ -106,4 +122,8 @@ def _inception() -> Iterator[Finding]:
     from pytorch_fid.inception import FID_WEIGHTS_URL
 
     there = Path(torch.hub.get_dir(), "checkpoints", FID_WEIGHTS_URL.rsplit("/", 1)[1]).is_file()
-    yield "ok" if there else "note", "inception", "weights are in torch hub's cache" if there else "weights are not here; FID downloads them"
+    yield (
+        "ok" if there else "note",
+        "inception",
+        "weights are in torch hub's cache" if there else "weights are not here; FID downloads them",
+    )

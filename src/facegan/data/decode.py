@@ -39,14 +39,14 @@ def decode(content: bytes, params: PreprocessParams) -> tuple[np.ndarray, bool]:
             raise Rejected("smaller than min_side")
         try:
             image.load()  # verify() accepts truncated JPEGs
-            image = to_rgb(ImageOps.exif_transpose(image))
+            upright = to_rgb(ImageOps.exif_transpose(image))
         except Rejected:
             raise
         except MemoryError:
             raise Rejected("too many pixels") from None
         except Exception:
             raise Rejected("truncated or damaged") from None
-    return fit(image, params)
+    return fit(upright, params)
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

@@ -4,7 +4,9 @@ Labels come from a ``labels.csv`` (column ``file``, then one column a label; emp
 none and every picture lies in one of two or more sub-folders, from the sub-folder's name (column ``class``).
 """
 
+import bz2
 import csv
+import gzip
 import hashlib
 import io
 import lzma
@@ -16,10 +18,11 @@ import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, cast
 
 from facegan.data.pictures import PictureSet
 from facegan.errors import FaceganError
@@ -28,6 +31,11 @@ from facegan.files import tree_digest
 MAX_MEMBERS = 5_000_000
 MAX_PICTURE_BYTES = 512 * 2**20
 TAR_ENDINGS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+_DECOMPRESSORS: dict[str, Callable[[Path], IO[bytes]]] = {
+    **dict.fromkeys(("gz", "tgz"), cast(Callable[[Path], IO[bytes]], gzip.open)),
+    **dict.fromkeys(("bz2", "tbz2"), cast(Callable[[Path], IO[bytes]], bz2.open)),
+    **dict.fromkeys(("xz", "txz"), cast(Callable[[Path], IO[bytes]], lzma.open)),
+}
 _LITTER = {".ds_store", "thumbs.db", "desktop.ini"}
 _DAMAGED = (OSError, EOFError, zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, RuntimeError)
 
@@ -53,7 +61,7 @@ def open_pictures(path: Path) -> Iterator[PictureSet]:
         raise FaceganError(f"data.folder.path: {path.name} cannot be read as an archive: {error}") from error
 
 
-def _kind(path: Path) -> "Callable[[Path], _Opened]":
+def _kind(path: Path) -> "Callable[[Path], AbstractContextManager[_Listing]]":
     if path.is_dir():
         return _open_directory
     if not path.exists():
@@ -66,11 +74,11 @@ def _kind(path: Path) -> "Callable[[Path], _Opened]":
     raise FaceganError(f"data.folder.path: {path.name} is neither a folder nor a .zip or {', '.join(TAR_ENDINGS)}")
 
 
-_Opened = object  # a context manager over (members, refused): spelled out below, too long to repeat
+_Listing = tuple[dict[str, _Member], dict[str, str]]  # what can be read, and the reasons for what cannot
 
 
 @contextmanager
-def _open_directory(path: Path) -> Iterator[tuple[dict[str, _Member], dict[str, str]]]:
+def _open_directory(path: Path) -> Iterator[_Listing]:
     members: dict[str, _Member] = {}
     refused: dict[str, str] = {}
     for folder, _, files in os.walk(path):
@@ -85,7 +93,7 @@ def _open_directory(path: Path) -> Iterator[tuple[dict[str, _Member], dict[str, 
 
 
 @contextmanager
-def _open_zip(path: Path) -> Iterator[tuple[dict[str, _Member], dict[str, str]]]:
+def _open_zip(path: Path) -> Iterator[_Listing]:
     with zipfile.ZipFile(path) as archive:
         members: dict[str, _Member] = {}
         refused: dict[str, str] = {}
@@ -98,12 +106,12 @@ def _open_zip(path: Path) -> Iterator[tuple[dict[str, _Member], dict[str, str]]]
             elif info.flag_bits & 1:
                 refused[name] = "encrypted"
             else:
-                members[name] = _Member(info.file_size, lambda info=info: archive.read(info))
+                members[name] = _Member(info.file_size, partial(archive.read, info))
         yield members, refused
 
 
 @contextmanager
-def _open_tar(path: Path) -> Iterator[tuple[dict[str, _Member], dict[str, str]]]:
+def _open_tar(path: Path) -> Iterator[_Listing]:
     with (
         tempfile.TemporaryFile() as plain,
         _uncompressed(path, plain) as file,
@@ -118,8 +126,14 @@ def _open_tar(path: Path) -> Iterator[tuple[dict[str, _Member], dict[str, str]]]
             if not info.isreg():  # links and devices: nothing outside the archive is followed
                 refused[name] = "not a regular file"
             else:
-                members[name] = _Member(info.size, lambda info=info: archive.extractfile(info).read())
+                members[name] = _Member(info.size, partial(_extract, archive, info))
         yield members, refused
+
+
+def _extract(archive: tarfile.TarFile, info: tarfile.TarInfo) -> bytes:
+    file = archive.extractfile(info)
+    assert file is not None  # a regular member
+    return file.read()
 
 
 @contextmanager
@@ -129,18 +143,9 @@ def _uncompressed(path: Path, plain: IO[bytes]) -> Iterator[IO[bytes]]:
         with path.open("rb") as file:
             yield file
         return
-    import bz2
-    import gzip
-
-    opened: IO[bytes]
-    if path.name.lower().endswith(("gz",)):
-        opened = gzip.open(path)
-    elif path.name.lower().endswith(("bz2",)):
-        opened = bz2.open(path)
-    else:
-        opened = lzma.open(path)
-    with opened:
-        while block := opened.read(2**24):
+    ending = path.name.lower().rsplit(".", 1)[1]
+    with _DECOMPRESSORS[ending](path) as packed:
+        while block := packed.read(2**24):
             if shutil.disk_usage(tempfile.gettempdir()).free < 2 * len(block):
                 raise FaceganError(f"data.folder.path: {path.name} does not fit on the disk when uncompressed")
             plain.write(block)

@@ -217,7 +217,7 @@ def _about(client: KaggleClient, dataset: DatasetHandle) -> dict[str, str | None
         answer = client.datasets.dataset_api_client.get_dataset(request)
         texts = {"title": answer.title, "licence": answer.license_name}
         return {key: " ".join(text.split())[:200] or None for key, text in texts.items()}
-    except Exception:  # noqa: BLE001 - whatever goes wrong here must not cost the download
+    except Exception:
         return {"title": None, "licence": None}
 
 

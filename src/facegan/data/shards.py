@@ -73,7 +73,9 @@ def write_shards(raw: Path, folder: Path, params: PreprocessParams, workers: int
             names = [entries[index].name for index in shard.index]
             for column, code in codes.items():
                 values = (labels.get(name, {}).get(column) for name in names)
-                tensors[f"label.{column}"] = np.asarray([code.get(value, -1) for value in values], np.int32)
+                tensors[f"label.{column}"] = np.asarray(
+                    [code.get(value, -1) if value else -1 for value in values], np.int32
+                )
             path = partial / f"{shard.split}-{shard.number:05d}.safetensors"
             write_atomic(path, save(tensors))
             shards.append({"file": path.name, "split": shard.split, "count": len(names), "sha256": sha256(path)})
@@ -164,7 +166,7 @@ def _decode_chunk(path: Path, start: int, entries: list[Entry], params: Preproce
                 continue
             index.append(place)
             images.append(image)
-            digests.append(hashlib.sha256(np.ascontiguousarray(image)).digest())
+            digests.append(hashlib.sha256(image.tobytes()).digest())
             enlarged += larger
     stacked = np.stack(images) if images else np.empty((0, params.size, params.size, 3), np.uint8)
     return _Decoded(index, stacked, digests, enlarged, rejected)

@@ -38,8 +38,9 @@ def load(params: InceptionParams, root: Path) -> nn.Module:
     weights = torch.load(path, map_location="cpu", weights_only=True)
     # pytorch-fid loads from a fixed address and checks no digest: hand it the tensors that were checked here.
     with patch.object(pytorch_fid, "load_state_dict_from_url", lambda *_, **__: weights):
-        network = pytorch_fid.InceptionV3([pytorch_fid.InceptionV3.BLOCK_INDEX_BY_DIM[2048]])
-    return network.eval()
+        network: nn.Module = pytorch_fid.InceptionV3([pytorch_fid.InceptionV3.BLOCK_INDEX_BY_DIM[2048]])
+    network.eval()
+    return network
 
 
 def _find(params: InceptionParams, root: Path) -> Path:

@@ -1,6 +1,7 @@
 """A feature space that needs no download."""
 
 import hashlib
+from itertools import pairwise
 
 import torch
 from torch.nn import functional
@@ -19,7 +20,7 @@ def random_extractor(device: torch.device) -> Extractor:
     widths = (3, 16, 32, 64, 128)
     weights = [
         torch.randn((after, before, 4, 4), generator=source) * (2 / (before * 16)) ** 0.5
-        for before, after in zip(widths, widths[1:], strict=False)
+        for before, after in pairwise(widths)
     ]
     digest = hashlib.sha256(b"".join(weight.numpy().tobytes() for weight in weights)).hexdigest()
     on_device = [weight.to(device).contiguous(memory_format=torch.channels_last) for weight in weights]

@@ -47,8 +47,8 @@ def reference(
         try:
             held = load_file(path)
             progress(len(images))
-            parts = [FeatureStatistics.from_tensors(held, name, extractor.sha256) for name in names]
-            return Reference(*parts, held["features_first"], held["features_second"])
+            everything, first, second = (FeatureStatistics.from_tensors(held, name, extractor.sha256) for name in names)
+            return Reference(everything, first, second, held["features_first"], held["features_second"])
         except (SafetensorError, KeyError):  # cut short or another layout: computed again
             path.unlink()
     order = torch.randperm(len(images), generator=random_generator(seed, "floor"))
@@ -63,7 +63,8 @@ def reference(
             statistics[which].update(chosen)
             kept[which].append(chosen.cpu())
         progress(len(part))
-    result = Reference(*statistics, torch.cat(kept[1]), torch.cat(kept[2]))
+    everything, first, second = statistics
+    result = Reference(everything, first, second, torch.cat(kept[1]), torch.cat(kept[2]))
     tensors = {"features_first": result.features_first, "features_second": result.features_second}
     for name, part_statistics in zip(names, statistics, strict=True):
         tensors |= part_statistics.tensors(name)

@@ -69,7 +69,7 @@ def record(server: Server, spec: RunSpec, outputs: Outputs, params_yaml: str, ch
     _log_model(server, view, outputs.exported, digests["facegan.sha256.onnx"])
     view.set_tags({**digests, "facegan.best_images": str(config["best"]["images"])})
     view.set_status("FINISHED")
-    return view.run_id
+    return str(view.run_id)
 
 
 def _metrics(outputs: Outputs, config: dict[str, Any]) -> Iterator[tuple[str, int, float]]:
@@ -89,7 +89,8 @@ def _metrics(outputs: Outputs, config: dict[str, Any]) -> Iterator[tuple[str, in
 
 
 def _log_data_set(view: RunView, outputs: Outputs) -> None:
-    if view.client.get_run(view.run_id).inputs.dataset_inputs:
+    inputs = view.client.get_run(view.run_id).inputs
+    if inputs is not None and inputs.dataset_inputs:
         return
     manifest = read_json(outputs.shards / "manifest.json")
     source = manifest["source"]

@@ -175,10 +175,10 @@ class Training:
         return score
 
     def _report(self, values: dict[str, float], images: int, rate: float, bar: "tqdm[None]") -> None:
-        left = (self.plan.steps * self.train.batch - images) / rate
+        left = round((self.plan.steps * self.train.batch - images) / rate)
         line = (
             f"{images / 1000:8.1f} / {self.plan.steps * self.train.batch / 1000:.1f} kimg  {rate:6.0f} images/s  "
-            f"{left // 60:3.0f}:{left % 60:02.0f} left  G {values['loss_generator']:.3f}  "
+            f"{left // 60:3d}:{left % 60:02d} left  G {values['loss_generator']:.3f}  "
             f"D {values['loss_discriminator']:.3f}  D(real) {values['d_real']:.2f}  D(fake) {values['d_fake']:.2f}"
         )
         if "score" in values:
@@ -222,8 +222,9 @@ class Training:
             step = (state.step - rows + int(broken[0]) + 1) * self.train.batch
             names = [name for name, value in zip(COLUMNS, losses[int(broken[0])], strict=True) if not value.isfinite()]
             self.journal.write("alarm", step, alarm=f"not finite: {', '.join(names)}")
+            tick = 1 + (state.step - 1) // self.plan.steps_per_tick
             raise NotFinite(
-                f"train: {names[0]} is not finite at {step} images (tick {step // (self.plan.steps_per_tick * self.train.batch)}); "
+                f"train: {names[0]} is not finite at {step} images (tick {tick}); "
                 "the last good state is kept; try a lower train.lr_generator or train.lr_discriminator, or fp32"
             )
         return losses

@@ -61,4 +61,6 @@ def train_step(state: TrainingState, train: TrainParams, real: torch.Tensor, lat
 def _norm(network: torch.nn.Module) -> torch.Tensor:
     """Euclidean norm of all gradients together."""
     gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
-    return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+    norms: tuple[torch.Tensor, ...] = torch._foreach_norm(gradients)
+    total: torch.Tensor = torch.linalg.vector_norm(torch.stack(norms))
+    return total

@@ -4,6 +4,7 @@ python generate.py --count 25 --seed 3 --out grid.png
 """
 
 import argparse
+import itertools
 import math
 import os
 from pathlib import Path
@@ -41,7 +42,7 @@ def interpolate(ends: np.ndarray, steps: int) -> np.ndarray:
     A straight line between two normal latents passes through unlikely short ones (White, 2016).
     """
     rows = []
-    for a, b in zip(ends[:-1], ends[1:]):
+    for a, b in itertools.pairwise(ends):
         angle = math.acos(float(np.clip(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)), -1, 1)))
         for share in np.linspace(0, 1, steps):
             weights = (

@@ -12,12 +12,13 @@ from typing import Any
 import mlflow
 import numpy as np
 import pandas as pd
+from mlflow.pyfunc.model import PythonModel
 from PIL import Image
 
 MAX_PICTURES = 1024
 
 
-class FaceGenerator(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
+class FaceGenerator(PythonModel):
     """Pictures as PNG for MLflow's scoring server and ``mlflow.pyfunc.load_model``."""
 
     def load_context(self, context: Any) -> None:
@@ -51,7 +52,8 @@ class FaceGenerator(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
             raise mlflow.exceptions.MlflowException.invalid_parameter_value(
                 f"n should be 1 to {MAX_PICTURES} and seed not negative; got n={count}, seed={seed}"
             )
-        return self.generator.latents(count, seed)
+        drawn: np.ndarray = self.generator.latents(count, seed)
+        return drawn
 
 
 def _whole(value: Any, default: int) -> int:
