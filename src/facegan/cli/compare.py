@@ -46,11 +46,11 @@ def _compare(options: argparse.Namespace) -> None:
 
 def _load(project: Project, wanted: list[str]) -> list[Compared]:
     """The runs that are asked for, in that order; all of the experiment, the newest first, when none is."""
+    server = project.server()  # first: it quiets MLflow before the import
     import mlflow
 
     from facegan.tracking.lineage import redact
 
-    server = project.server()
     try:
         client = mlflow.MlflowClient(server.uri)
         experiment = client.get_experiment_by_name(server.experiment)

@@ -2,6 +2,7 @@
 
 import csv
 import time
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,7 +122,8 @@ def _log_model(server: Server, view: RunView, exported: Path, digest: str) -> No
         ),
         outputs=Schema([ColSpec(DataType.string, "png")]),
     )
-    with mlflow.start_run(run_id=view.run_id):
+    with mlflow.start_run(run_id=view.run_id), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it wants an example of the input; the signature says more
         mlflow.pyfunc.log_model(
             name=MODEL,
             python_model=str(Path(shipped.__path__[0], "mlflow_model.py")),

@@ -5,6 +5,7 @@ and adds only what is missing, so that any of it may be done again, after any fa
 """
 
 import fcntl
+import logging
 import math
 import os
 import re
@@ -18,12 +19,16 @@ from typing import Any
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("DO_NOT_TRACK", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunTag
 from PIL import Image
 
 from facegan.tracking.lineage import RunSpec
+
+for _chatty in ("mlflow", "alembic"):  # of migrations and of pip: nothing that the user can act on
+    logging.getLogger(_chatty).setLevel(logging.ERROR)
 
 BATCH = 1000  # metrics in one request: MLflow's limit
 TEXT = 5000  # characters of a tag's value
