@@ -1,0 +1,44 @@
+"""Run the benchmarks and print one table. Ratios are taken within one run; leave the machine alone meanwhile."""
+
+import argparse
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from benchmarks import overhead, pictures, pipeline, preprocess, training
+from facegan.training.device import choose_device, describe
+
+Rows = list[tuple[str, str, str]]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--only", choices=["training", "overhead", "preprocess", "memory", "pipeline"], action="append")
+    parser.add_argument("--pictures", type=Path, help="a folder or archive of JPEG pictures; default: drawn ones")
+    parser.add_argument("--count", type=int, default=100_000, help="pictures of the memory measurement")
+    options = parser.parse_args()
+    device = choose_device(None)
+    print(f"{describe(device)}, {torch.get_num_threads()} threads, torch {torch.__version__}\n")
+    with tempfile.TemporaryDirectory() as temporary:
+        files = pictures.jpeg_folder(Path(temporary), 4000, options.pictures)
+        benchmarks: dict[str, Callable[[], Rows]] = {
+            "training": lambda: training.measure(Path(temporary), device),
+            "overhead": lambda: overhead.measure(device),
+            "preprocess": lambda: preprocess.measure(files),
+            "memory": lambda: preprocess.memory(files, options.count),
+            "pipeline": pipeline.measure,
+        }
+        rows: Rows = []
+        for name, measure in benchmarks.items():
+            if not options.only or name in options.only:
+                rows += measure()
+    width = max(len(row[0]) for row in rows)
+    print(f"\n{'what':{width}s}  {'measured':>10s}  aim")
+    for what, measured, aim in rows:
+        print(f"{what:{width}s}  {measured:>10s}  {aim}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,29 @@
+"""Times a newcomer notices: set-up, the default run, a run with nothing to do, in a fresh clone."""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+
+def measure() -> list[tuple[str, str, str]]:
+    rows = []
+    with tempfile.TemporaryDirectory() as temporary:
+        clone = Path(temporary, "clone")
+        subprocess.run(["git", "clone", "-q", Path.cwd(), clone], check=True)
+        environment = {key: value for key, value in os.environ.items() if key not in ("VIRTUAL_ENV", "PYTHONPATH")}
+        environment["PATH"] = os.pathsep.join(
+            part for part in environment["PATH"].split(os.pathsep) if not part.startswith(str(Path.cwd()))
+        )
+        base = getattr(sys, "_base_executable", sys.executable)
+        for what, command, aim in (
+            ("set-up from an empty clone", ["make", "setup", f"PYTHON={base}"], 180.0),
+            ("make repro, the embedded default", ["make", "repro"], 360.0),
+            ("dvc repro with nothing to do", [str(clone / ".venv/bin/dvc"), "repro", "-q"], 3.0),
+        ):
+            began = time.perf_counter()
+            subprocess.run(command, cwd=clone, env=environment, check=True, stdout=subprocess.DEVNULL)
+            rows.append((what, f"{time.perf_counter() - began:.1f} s", f"< {aim:.0f} s"))
+    return rows

@@ -1,0 +1,111 @@
+"""Kills and stops: whatever happens in between, the run ends with the same bytes and stands once in MLflow."""
+
+import os
+import random
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from conftest import Clone, assert_whole, kill_group, wait_for
+
+LONGER = {"train__duration": "6.4 kimg", "train__tick": "0.32 kimg", "train__evaluate_every": "0.64 kimg"}
+
+
+def stage(process: "subprocess.Popen[str]") -> psutil.Process | None:
+    """The training's process below ``dvc``."""
+    try:
+        for child in psutil.Process(process.pid).children(recursive=True):
+            if "pipeline.train" in child.cmdline():
+                return child
+    except psutil.NoSuchProcess:
+        pass
+    return None
+
+
+def checkpoint(clone: Clone) -> bool:
+    return any((clone.root / ".facegan").glob("*/checkpoint.safetensors"))
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(data_ready: Clone, tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    clone = data_ready.copy(tmp_path_factory.mktemp("uninterrupted") / "clone")
+    clone.set(**LONGER)
+    clone.repro()
+    return clone
+
+
+def test_killed_at_ten_random_moments_it_ends_with_the_same_bytes(
+    data_ready: Clone, uninterrupted: Clone, tmp_path: Path
+) -> None:
+    clone = data_ready.copy(tmp_path / "clone")
+    clone.set(**LONGER)
+    clone.environment["FACEGAN_CHECKPOINT_SECONDS"] = "0"  # after every step: many kills fall into a write
+    moments = random.Random(20)
+    resumed = 0
+    for number in range(10):
+        process = clone.start("dvc", "repro")
+        wait_for(lambda process=process: stage(process) or process.poll() is not None)
+        trainer = stage(process)
+        if trainer is not None:
+            if number:  # the first may fall before anything is saved
+                wait_for(lambda trainer=trainer: checkpoint(clone) or not trainer.is_running())
+                resumed += 1
+            time.sleep(moments.uniform(0.0, 5.0))
+            victim = ("training", "dvc", "group")[number % 3]
+            if victim == "training" and trainer.is_running():
+                trainer.kill()
+            elif victim == "dvc":
+                process.kill()
+                process.wait()
+                continue  # at once again, beside the orphan
+        kill_group(process)
+    clone.repro()
+    assert resumed >= 5
+    for name in ("generator", "generator-last", "discriminator"):
+        assert clone.sha(f"models/train/{name}.safetensors") == uninterrupted.sha(f"models/train/{name}.safetensors")
+    for name in ("history.csv", "losses.csv"):
+        assert clone.sha(f"reports/train/{name}") == uninterrupted.sha(f"reports/train/{name}")
+    (run,) = clone.runs()
+    assert_whole(clone, run.info.run_id)
+    assert "going on at" in clone.log() + clone.run("dvc", "status")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_asked_to_stop_it_saves_fails_the_stage_and_goes_on_at_the_next_repro(
+    data_ready: Clone, uninterrupted: Clone, tmp_path: Path, number: signal.Signals
+) -> None:
+    clone = data_ready.copy(tmp_path / "clone")
+    clone.set(**LONGER)
+    clone.environment["FACEGAN_CHECKPOINT_SECONDS"] = "1000"  # nothing is saved but by the signal
+    process = clone.start("dvc", "repro")
+    wait_for(lambda: list((clone.root / ".facegan").glob("*/samples/000000640.png")))
+    trainer = stage(process)
+    assert trainer is not None
+    if number == signal.SIGINT:
+        os.killpg(process.pid, number)  # as Ctrl-C does
+    else:
+        trainer.send_signal(number)
+    assert process.wait(120) != 0
+    assert checkpoint(clone)
+    (run,) = clone.runs()
+    assert run.info.status == "KILLED"
+    assert "train:" in clone.run("dvc", "status")
+    assert "going on at" in clone.repro()
+    assert clone.sha() == uninterrupted.sha()
+    assert_whole(clone, clone.runs()[0].info.run_id)
+
+
+def test_other_parameters_start_clean_and_name_what_is_unfinished(data_ready: Clone, tmp_path: Path) -> None:
+    clone = data_ready.copy(tmp_path / "clone")
+    clone.set(**LONGER)
+    clone.environment["FACEGAN_CHECKPOINT_SECONDS"] = "0"
+    process = clone.start("dvc", "repro", "train")
+    wait_for(lambda: checkpoint(clone))
+    kill_group(process)
+    clone.set(seed=5, train__duration="0.32 kimg")
+    output = clone.repro("train")
+    assert "unfinished trainings under other parameters" in output
+    assert "going on at" not in output

@@ -1,0 +1,156 @@
+"""MLflow as a view: deleted, elsewhere, down or slow, the run is whole afterwards."""
+
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from conftest import Clone, assert_no_row_twice, assert_whole, wait_for
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def serve(folder: Path, port: int) -> "subprocess.Popen[bytes]":
+    """A real MLflow server, ready for requests."""
+    log = (folder / "server.log").open("ab")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
+         "--backend-store-uri", f"sqlite:///{folder}/server.db", "--artifacts-destination", str(folder / "artifacts")],
+        stdout=log, stderr=log, start_new_session=True,
+    )  # fmt: skip
+
+    def answers() -> bool:
+        with socket.socket() as probe:
+            probe.settimeout(1)
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    wait_for(answers, 90)
+    return process
+
+
+def stop(process: "subprocess.Popen[bytes]") -> None:
+    import os
+    import signal
+
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def test_a_lost_database_and_working_state_are_rebuilt_by_record(finished: Clone, tmp_path: Path) -> None:
+    clone = finished.copy(tmp_path / "clone")
+    for name in (".facegan", "mlartifacts"):
+        shutil.rmtree(clone.root / name)
+    (clone.root / "mlflow.db").unlink()
+    clone.run("facegan", "record")
+    (run,) = clone.runs()
+    assert_whole(clone, run.info.run_id)
+    clone.run("facegan", "record")  # again: nothing is added
+    (run,) = clone.runs()
+    assert_whole(clone, run.info.run_id)
+
+
+def test_another_clone_pulls_and_has_the_run_too(finished: Clone, tmp_path: Path) -> None:
+    source = finished.copy(tmp_path / "source")
+    source.run("dvc", "remote", "add", "-d", "team", str(tmp_path / "remote"))
+    source.run("git", "commit", "-aqm", "a remote for the team")
+    source.run("dvc", "push")
+    other = Clone(tmp_path / "other")
+    subprocess.run(["git", "clone", "-q", source.root, other.root], check=True)
+    other.run("dvc", "pull")
+    assert "up to date" in other.run("dvc", "status")
+    other.run("facegan", "record")
+    (run,) = other.runs()
+    assert_whole(other, run.info.run_id)
+    assert run.data.tags["facegan.lineage"] == finished.runs()[0].data.tags["facegan.lineage"]
+
+
+def test_a_flipped_parameter_and_back_shows_two_runs_each_with_its_numbers(finished: Clone, tmp_path: Path) -> None:
+    clone = finished.copy(tmp_path / "clone")
+    (first,) = clone.runs()
+    clone.set(train__lr_generator=1e-3)
+    clone.repro()
+    clone.set(train__lr_generator=2e-4)
+    assert "Running stage 'train'" not in clone.repro()  # from DVC's run cache
+    runs = {run.data.params["train.lr_generator"]: run for run in clone.runs()}
+    assert len(runs) == len(clone.runs()) == 2
+    assert_whole(clone, first.info.run_id)
+    assert runs["0.001"].data.metrics["fd_random"] != runs["0.0002"].data.metrics["fd_random"]
+
+
+def test_another_evaluation_is_a_new_row_without_training_again(finished: Clone, tmp_path: Path) -> None:
+    clone = finished.copy(tmp_path / "clone")
+    clone.set(evaluate__generated=30)
+    assert "Running stage 'train'" not in clone.repro()
+    assert len(clone.runs()) == 2
+    (new,) = [run for run in clone.runs() if run.data.params["evaluate.generated"] == "30"]
+    assert_whole(clone, new.info.run_id)
+
+
+def test_experiments_queued_or_not_end_in_the_one_database(finished: Clone, tmp_path: Path) -> None:
+    clone = finished.copy(tmp_path / "clone")
+    clone.run("dvc", "exp", "run", "-n", "here", "-S", "seed=2")
+    clone.run("dvc", "exp", "run", "-n", "first", "--queue", "-S", "seed=3")
+    clone.run("dvc", "exp", "run", "-n", "second", "--queue", "-S", "seed=4")
+    clone.run("dvc", "queue", "start", "-j", "2")
+    wait_for(lambda: clone.run("dvc", "queue", "status").count("Success") == 2, 300)
+    by_seed = {run.data.params["seed"]: run for run in clone.runs()}
+    assert sorted(by_seed) == ["1", "2", "3", "4"]
+    clone.run("dvc", "exp", "apply", "first")
+    assert "up to date" in clone.run("dvc", "status")
+    assert_whole(clone, by_seed["3"].info.run_id)
+    clone.repro()
+    assert len(clone.runs()) == 4
+    assert all(run.info.status == "FINISHED" for run in clone.runs())
+
+
+def test_a_server_that_goes_and_comes_back_loses_nothing(data_ready: Clone, finished: Clone, tmp_path: Path) -> None:
+    clone = data_ready.copy(tmp_path / "clone")
+    port = free_port()
+    clone.environment["MLFLOW_TRACKING_URI"] = f"http://127.0.0.1:{port}"
+    clone.environment["FACEGAN_CHECKPOINT_SECONDS"] = "1000"
+    clone.set(train__duration="12.8 kimg", train__tick="0.64 kimg", train__evaluate_every="6.4 kimg")
+    (tmp_path / "server").mkdir()
+    server = serve(tmp_path / "server", port)
+    process = clone.start("dvc", "repro")
+    wait_for(lambda: clone.runs() and clone.runs()[0].data.metrics, 120)
+    stop(server)
+    ticks = len(list((clone.root / ".facegan").glob("*/samples/*.png")))
+    before = time.monotonic()
+    wait_for(lambda: process.poll() is not None or len(list(clone.root.glob(".facegan/*/samples/*.png"))) > ticks + 2)
+    assert time.monotonic() - before < 60  # it trains on without a server
+    server = serve(tmp_path / "server", port)
+    try:
+        assert process.wait(300) == 0, clone.log()
+        (run,) = clone.runs()
+        assert_whole(clone, run.info.run_id)
+    finally:
+        stop(server)
+
+
+def test_a_server_that_never_answers_costs_no_training_and_leaves_no_gap(data_ready: Clone, tmp_path: Path) -> None:
+    clone = data_ready.copy(tmp_path / "clone")
+    port = free_port()
+    clone.environment["MLFLOW_TRACKING_URI"] = f"http://somebody:secret@127.0.0.1:{port}"
+    output = clone.run("dvc", "repro", code=None)
+    assert "record: MLflow did not take the run" in output
+    assert "secret" not in output
+    assert clone.sha()  # trained, evaluated, exported
+    assert "secret" not in "".join(path.read_text() for path in (clone.root / ".facegan").rglob("*.json*"))
+    (tmp_path / "server").mkdir()
+    server = serve(tmp_path / "server", port)
+    try:
+        clone.repro()  # record alone is left to do
+        (run,) = clone.runs()
+        assert_whole(clone, run.info.run_id)
+        rates = clone.client().get_metric_history(run.info.run_id, "images_per_second")
+        assert len(rates) == 6  # what only the journal knew came too
+        assert_no_row_twice(clone, run.info.run_id)
+        assert not list((clone.root / ".facegan/outbox").iterdir())
+    finally:
+        stop(server)
