@@ -19,7 +19,7 @@ def test_a_run_leaves_every_output_and_one_whole_mlflow_run(finished: Clone) -> 
     assert_whole(finished, run.info.run_id)
     assert run.data.params["train.batch"] == "16"
     assert "images_per_second" in run.data.metrics
-    assert run.data.metrics["data_pictures_train"] + run.data.metrics["data_pictures_held_out"] == 96
+    assert run.data.metrics["data/pictures_train"] + run.data.metrics["data/pictures_held_out"] == 96
     assert run.inputs.dataset_inputs[0].dataset.name == "synthetic"
     assert run.data.tags["mlflow.source.git.commit"] == finished.run("git", "rev-parse", "HEAD~1").strip()
 

@@ -1,45 +1,12 @@
 """MLflow as a view: deleted, elsewhere, down or slow, the run is whole afterwards."""
 
 import shutil
-import socket
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 from conftest import Clone, assert_no_row_twice, assert_whole, wait_for
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
-def serve(folder: Path, port: int) -> "subprocess.Popen[bytes]":
-    """A real MLflow server, ready for requests."""
-    log = (folder / "server.log").open("ab")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
-         "--backend-store-uri", f"sqlite:///{folder}/server.db", "--artifacts-destination", str(folder / "artifacts")],
-        stdout=log, stderr=log, start_new_session=True,
-    )  # fmt: skip
-
-    def answers() -> bool:
-        with socket.socket() as probe:
-            probe.settimeout(1)
-            return probe.connect_ex(("127.0.0.1", port)) == 0
-
-    wait_for(answers, 90)
-    return process
-
-
-def stop(process: "subprocess.Popen[bytes]") -> None:
-    import os
-    import signal
-
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+from servers import free_port, mlflow_server, serving
 
 
 def test_a_lost_database_and_working_state_are_rebuilt_by_record(finished: Clone, tmp_path: Path) -> None:
@@ -116,21 +83,18 @@ def test_a_server_that_goes_and_comes_back_loses_nothing(data_ready: Clone, fini
     clone.environment["FACEGAN_CHECKPOINT_SECONDS"] = "1000"
     clone.set(train__duration="12.8 kimg", train__tick="0.64 kimg", train__evaluate_every="6.4 kimg")
     (tmp_path / "server").mkdir()
-    server = serve(tmp_path / "server", port)
-    process = clone.start("dvc", "repro")
-    wait_for(lambda: clone.runs() and clone.runs()[0].data.metrics, 120)
-    stop(server)
+    server = mlflow_server(tmp_path / "server", port)
+    with serving(server, port, tmp_path / "server.log"):
+        process = clone.start("dvc", "repro")
+        wait_for(lambda: clone.runs() and clone.runs()[0].data.metrics, 120)
     ticks = len(list((clone.root / ".facegan").glob("*/samples/*.png")))
     before = time.monotonic()
     wait_for(lambda: process.poll() is not None or len(list(clone.root.glob(".facegan/*/samples/*.png"))) > ticks + 2)
     assert time.monotonic() - before < 60  # it trains on without a server
-    server = serve(tmp_path / "server", port)
-    try:
+    with serving(server, port, tmp_path / "server.log"):
         assert process.wait(300) == 0, clone.log()
         (run,) = clone.runs()
         assert_whole(clone, run.info.run_id)
-    finally:
-        stop(server)
 
 
 def test_a_server_that_never_answers_costs_no_training_and_leaves_no_gap(data_ready: Clone, tmp_path: Path) -> None:
@@ -143,8 +107,7 @@ def test_a_server_that_never_answers_costs_no_training_and_leaves_no_gap(data_re
     assert clone.sha()  # trained, evaluated, exported
     assert "secret" not in "".join(path.read_text() for path in (clone.root / ".facegan").rglob("*.json*"))
     (tmp_path / "server").mkdir()
-    server = serve(tmp_path / "server", port)
-    try:
+    with serving(mlflow_server(tmp_path / "server", port), port, tmp_path / "server.log"):
         clone.repro()  # record alone is left to do
         (run,) = clone.runs()
         assert_whole(clone, run.info.run_id)
@@ -152,5 +115,3 @@ def test_a_server_that_never_answers_costs_no_training_and_leaves_no_gap(data_re
         assert len(rates) == 6  # what only the journal knew came too
         assert_no_row_twice(clone, run.info.run_id)
         assert not list((clone.root / ".facegan/outbox").iterdir())
-    finally:
-        stop(server)

@@ -13,7 +13,7 @@ from facegan.errors import FaceganError
 from facegan.files import write_atomic
 
 # Numbers worth a row; what a step or a tick measured has charts in MLflow.
-_NOT_SCORES = ("step_", "grad_", "loss_", "d_real", "d_fake", "data_", "images_per_second", "memory_mib")
+_NOT_SCORES = ("step_", "grad_", "loss_", "d_real", "d_fake", "data/", "images_per_second", "memory_mib")
 
 
 @dataclass(frozen=True)

@@ -86,7 +86,7 @@ def _metrics(outputs: Outputs, config: dict[str, Any]) -> Iterator[tuple[str, in
         name = key.removesuffix(".value").replace(".", "_")
         yield name, config["images"], float(value)
     for key, value in flatten(read_json(outputs.reports / "data.json")).items():
-        yield "data_" + "".join(c if c.isalnum() or c in "-_ /" else "_" for c in key), 0, float(value)
+        yield "data/" + "".join(c if c.isalnum() or c in "-_ /" else "_" for c in key), 0, float(value)
 
 
 def _log_data_set(view: RunView, outputs: Outputs) -> None:

@@ -1,0 +1,67 @@
+"""What a person sees: MLflow's run table, charts and image slider, and our pages, in headless Chromium."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import BIN, Clone
+from playwright.sync_api import Page, expect, sync_playwright
+from servers import free_port, serving
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+PATIENCE = 90_000  # ms
+
+
+@pytest.fixture
+def page() -> Iterator[Page]:
+    assert CHROMIUM, "the browser tests need Chromium: apt-get install chromium"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        opened = browser.new_page(viewport={"width": 1400, "height": 1000})
+        opened.set_default_timeout(PATIENCE)
+        yield opened
+        browser.close()
+
+
+def test_mlflow_shows_the_run_its_curves_and_its_grids_over_time(finished: Clone, page: Page, tmp_path: Path) -> None:
+    (run,) = finished.runs()
+    port = free_port()
+    ui = [str(BIN / "mlflow"), "ui", "--backend-store-uri", f"sqlite:///{finished.root}/mlflow.db", "--port", str(port)]
+    with serving([*ui, "--workers", "1"], port, tmp_path / "ui.log"):
+        address = f"http://127.0.0.1:{port}/#/experiments/{run.info.experiment_id}/runs"
+        page.goto(address)
+        expect(page.get_by_text(run.info.run_name).first).to_be_visible(timeout=PATIENCE)
+        page.goto(f"{address}/{run.info.run_id}/model-metrics")
+        expect(page.get_by_text("d_fake").first).to_be_visible(timeout=PATIENCE)
+        expect(page.locator(".js-plotly-plot").first).to_be_visible(timeout=PATIENCE)
+        page.mouse.move(500, 700)
+        samples = page.get_by_text("samples", exact=True)
+        for _ in range(60):  # the charts below appear when scrolled to
+            if samples.count() and page.get_by_role("slider").count() >= 3:
+                break
+            page.mouse.wheel(0, 1500)
+            page.wait_for_timeout(300)
+        steps = len(list((finished.root / "reports/train/samples").glob("*.png")))
+        sliders = [
+            slider for slider in page.get_by_role("slider").all() if slider.get_attribute("aria-valuemax") != "0"
+        ]
+        assert any(slider.get_attribute("aria-valuemax") == "960" for slider in sliders), steps
+
+
+@pytest.mark.parametrize("width", [390, 1400])
+def test_our_pages_fit_the_screen_and_ask_for_nothing_else(
+    finished: Clone, page: Page, tmp_path: Path, width: int
+) -> None:
+    comparison = tmp_path / "compare.html"
+    finished.run("facegan", "compare", "--out", str(comparison))
+    page.set_viewport_size({"width": width, "height": 800})
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    for path, pictures in ((finished.root / "reports/evaluate/index.html", 3), (comparison, 1)):
+        page.goto(path.as_uri())
+        drawn = page.evaluate("[...document.images].map(i => i.complete && i.naturalWidth > 0)")
+        assert drawn == [True] * pictures
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    assert all(url.startswith(("file:", "data:")) for url in asked)
