@@ -21,7 +21,8 @@ class KernelDistance:
 def kernel_distance(real: torch.Tensor, fake: torch.Tensor, seed: int) -> KernelDistance:
     """Between features float [n, d] and [m, d]: 100 subsets of at most 1,000, kernel (x.y / d + 1)^3.
 
-    A subset holds at most half of the smaller side, so that subsets differ and their spread means something. Raises ValueError for fewer than two samples on a side.
+    A subset holds at most half of the smaller side, so that subsets differ and their spread means something. Raises
+    ValueError for fewer than two samples on a side.
     """
     smaller = min(len(real), len(fake))
     size = min(SUBSET_SIZE, max(2, smaller // 2))

@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 
+from facegan.networks.strided import DoublingConv2d, HalvingConv2d
 from facegan.params import ModelParams
 
 
@@ -16,10 +17,10 @@ class ConvGenerator(nn.Module):
         layers: list[nn.Module] = [nn.ConvTranspose2d(model.latent, width, 4, 1, 0, bias=False)]
         while width > model.generator.channels:
             layers += [nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
-            layers += [nn.ConvTranspose2d(width, width // 2, 4, 2, 1, bias=False)]
+            layers += [DoublingConv2d(width, width // 2)]
             width //= 2
         layers += [nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
-        layers += [nn.ConvTranspose2d(width, 3, 4, 2, 1, bias=False), nn.Tanh()]
+        layers += [DoublingConv2d(width, 3), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
 
     def forward(self, latent: torch.Tensor) -> torch.Tensor:
@@ -34,11 +35,11 @@ class ConvDiscriminator(nn.Module):
     def __init__(self, model: ModelParams, size: int) -> None:
         super().__init__()
         width = model.discriminator.channels
-        layers: list[nn.Module] = [nn.Conv2d(3, width, 4, 2, 1, bias=False)]
+        layers: list[nn.Module] = [HalvingConv2d(3, width)]
         layers += [nn.BatchNorm2d(width)] if model.discriminator.first_norm else []
         layers += [nn.LeakyReLU(0.2, inplace=True)]
         for _ in range(size.bit_length() - 4):  # from size / 2 down to 4
-            layers += [nn.Conv2d(width, width * 2, 4, 2, 1, bias=False), nn.BatchNorm2d(width * 2)]
+            layers += [HalvingConv2d(width, width * 2), nn.BatchNorm2d(width * 2)]
             layers += [nn.LeakyReLU(0.2, inplace=True)]
             width *= 2
         layers += [nn.Conv2d(width, 1, 4, 1, 0, bias=False), nn.Flatten(0)]
