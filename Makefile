@@ -16,7 +16,6 @@ help:  ## this list
 
 setup: $(VENV)/.ready  ## build .venv from requirements.lock
 
-# uv makes the environment in a temporary place of its own, so that the system's Python stays as it is.
 $(VENV)/.ready: requirements.lock pyproject.toml
 	$(PYTHON) -m venv --clear $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check uv
@@ -28,7 +27,7 @@ repro: setup  ## run the pipeline: download, preprocess, train, evaluate, export
 	dvc repro
 
 test: setup  ## unit tests
-	pytest tests
+	pytest tests --ignore=tests/system
 
 test-system: setup  ## whole runs: the real dvc, MLflow, kills, a browser (needs Chromium; says how to get it)
 	pytest tests/system

@@ -33,11 +33,15 @@ def write_atomic(path: Path, content: bytes | str) -> None:
     """Write, flush to disk, rename. The folder is made if need be."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
-    with partial.open("wb") as file:
-        file.write(content.encode() if isinstance(content, str) else content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    try:
+        with partial.open("wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -54,6 +58,8 @@ def new_folder(path: Path) -> Iterator[Path]:
     """Fill a folder beside ``path``; on success it takes the place of ``path`` whole, on failure it goes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial, old = (path.with_name(f".{path.name}.{state}") for state in ("partial", "old"))
+    if old.exists() and not path.exists():  # killed between the two renames below
+        old.rename(path)
     for leftover in (partial, old):  # of a run that was killed here
         shutil.rmtree(leftover, ignore_errors=True)
     partial.mkdir()

@@ -6,6 +6,7 @@ cannot change a result silently; ``facegan recipe use base`` writes a complete f
 
 import difflib
 import re
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
@@ -162,6 +163,8 @@ class _Loader(yaml.SafeLoader):
         seen: set[Any] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, Hashable):
+                raise yaml.MarkedYAMLError(problem="a key must be a scalar", problem_mark=key_node.start_mark)
             if key in seen:
                 raise yaml.MarkedYAMLError(problem=f"{key!r} stands twice", problem_mark=key_node.start_mark)
             seen.add(key)
@@ -197,18 +200,25 @@ _Loader.add_constructor("tag:yaml.org,2002:float", _Loader._float)
 def read_yaml(text: str, name: str) -> Any:
     """Values of a YAML 1.2 document. Raises FaceganError naming ``name`` and the line."""
     try:
+        if re.search(r"^%YAML", text, re.MULTILINE):  # DVC would follow it
+            raise ValueError("a %YAML line is not allowed: this file is read as YAML 1.2")
         return yaml.load(text, Loader=_Loader)  # noqa: S506 - _Loader is a SafeLoader
     except (yaml.YAMLError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f" line {mark.line + 1}" if mark else ""
-        raise FaceganError(f"{name}{where}: {getattr(error, 'problem', None) or error}") from error
+        problem = " ".join(str(getattr(error, "problem", None) or error).split())  # some take two lines
+        raise FaceganError(f"{name}{where}: {problem}") from error
 
 
 def load_params(path: Path) -> Params:
     """Read and validate a ``params.yaml``. Raises FaceganError with one line for the first problem."""
     if not path.is_file():
         raise FaceganError(f"{path.name} is missing: write one with `facegan recipe use base`")
-    return parse_params(path.read_text(encoding="utf-8"), path.name)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise FaceganError(f"{path.name}: is not UTF-8: {error.reason} at byte {error.start}") from error
+    return parse_params(text, path.name)
 
 
 def parse_params(text: str, name: str = "params.yaml") -> Params:
@@ -256,16 +266,25 @@ def _keys(block: type[BaseModel], prefix: str = "") -> list[str]:
     return keys
 
 
+def _nearest(key: str) -> str | None:
+    keys = _keys(Params)
+    longer = [known for known in keys if known.startswith(f"{key}_")]  # train.lr: train.lr_generator
+    near = longer or difflib.get_close_matches(key, keys, n=1, cutoff=0.5)
+    return near[0] if near else None
+
+
 def _explain(problem: Any) -> str:
     key = ".".join(map(str, problem["loc"]))
     match problem["type"]:
         case "extra_forbidden":
-            near = difflib.get_close_matches(key, _keys(Params), n=1, cutoff=0.5)
-            return f"{key}: unknown key" + (f"; did you mean {near[0]}?" if near else "")
+            near = _nearest(key)
+            return f"{key}: unknown key" + (f"; did you mean {near}?" if near else "")
         case "missing":
             return f"{key}: missing; `facegan recipe show base` shows a complete file"
         case "value_error":  # ours: the message names the key
             return str(problem["msg"]).removeprefix("Value error, ")
+        case "model_type":
+            return f"{key}: {problem['input']!r} should be a block of keys"
         case "string_pattern_mismatch":
             return f"{key}: {problem['input']!r} {_PATTERNS.get(key, 'should be 64 hexadecimal digits')}"
         case _:

@@ -58,8 +58,8 @@ def write_raw(pictures: PictureSet, folder: Path, workers: int) -> dict[str, Any
 
 def read_raw(folder: Path) -> tuple[list[Entry], dict[str, dict[str, str]], dict[str, Any]]:
     """Entries in order of name, labels by name, and the manifest. Raises FaceganError when it is damaged."""
-    manifest = read_json(folder / MANIFEST)
     try:
+        manifest = read_json(folder / MANIFEST)
         with zipfile.ZipFile(folder / IMAGES) as archive:
             entries = [Entry(info.filename, info.header_offset) for info in archive.infolist()]
             labels: dict[str, dict[str, str]] = {}
@@ -67,8 +67,9 @@ def read_raw(folder: Path) -> tuple[list[Entry], dict[str, dict[str, str]], dict
                 entries.pop()  # the table is written last
                 with io.TextIOWrapper(archive.open(LABELS), "utf-8", newline="") as table:
                     for row in csv.DictReader(table):
-                        labels[row.pop("file")] = {column: value for column, value in row.items() if value}
-    except (zipfile.BadZipFile, KeyError) as error:
+                        name = row.pop("file")  # first: Python evaluates the right side before the subscript
+                        labels[name] = {column: value for column, value in row.items() if value}
+    except (OSError, ValueError, zipfile.BadZipFile, KeyError) as error:
         raise FaceganError(
             f"{folder / IMAGES} is damaged ({error}); `dvc repro --force download` writes it again"
         ) from error
@@ -94,7 +95,8 @@ def _contents(pictures: PictureSet, workers: int) -> Iterator[tuple[str, bytes |
         try:
             yield name, pictures.read(name)
         except Exception as error:  # a damaged member: counted against max_reject_fraction by preprocess
-            yield name, f"cannot be read: {error or type(error).__name__}"
+            reason = str(error).partition(" for file ")[0]  # equal damage is one reason, whatever the name
+            yield name, f"cannot be read: {reason or type(error).__name__}"
 
 
 def _dated(name: str) -> zipfile.ZipInfo:
@@ -105,7 +107,7 @@ def _dated(name: str) -> zipfile.ZipInfo:
 
 def _label_table(pictures: PictureSet, columns: Iterable[str]) -> str:
     table = io.StringIO(newline="")
-    writer = csv.DictWriter(table, ["file", *columns], lineterminator="\n", restval="")
+    writer = csv.DictWriter(table, ["file", *columns], lineterminator="\n", restval="", quoting=csv.QUOTE_ALL)
     writer.writeheader()
     writer.writerows({"file": name, **pictures.labels.get(name, {})} for name in pictures.names)
     return table.getvalue()

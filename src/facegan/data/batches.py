@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 
 from facegan.data.manifest import read_manifest
 from facegan.errors import FaceganError
@@ -40,7 +40,7 @@ def load_split(folder: Path, split: str) -> ImageSet:
                 images[rows], index[rows] = tensors.get_tensor("images"), tensors.get_tensor("index")
                 for column, values in labels.items():
                     values[rows] = tensors.get_tensor(f"label.{column}")
-        except (OSError, RuntimeError, ValueError) as error:  # safetensors raises its own, a ValueError's kin
+        except (OSError, RuntimeError, SafetensorError) as error:
             raise FaceganError(
                 f"{folder / shard['file']} is damaged: {error}; run `dvc repro --force preprocess`"
             ) from error

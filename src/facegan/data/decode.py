@@ -8,8 +8,8 @@ from PIL import Image, ImageOps
 
 from facegan.params import PreprocessParams
 
-MAX_PIXELS = 100_000_000  # a decompression bomb is a small file with a huge picture
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "MPO", "TGA", "ICO")
+MAX_PIXELS = 50_000_000  # a decompression bomb is a small file with a huge picture; memory is bounded by it
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "TGA", "ICO")  # JPEG opens MPO too
 FILTERS = {"lanczos": Image.Resampling.LANCZOS, "bicubic": Image.Resampling.BICUBIC}
 
 
@@ -55,6 +55,8 @@ def to_rgb(image: Image.Image) -> Image.Image:
         return image
     if image.mode.startswith("I"):
         values = np.asarray(image).astype(np.int64)
+        if (transparent := image.info.get("transparency")) is not None:
+            values = np.where(values == transparent, 65535, values)
         if values.min() < 0 or values.max() > 65535:
             raise Rejected("unsupported depth")
         return Image.fromarray(((values * 255 + 32767) // 65535).astype(np.uint8)).convert("RGB")

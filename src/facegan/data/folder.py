@@ -37,17 +37,21 @@ _DECOMPRESSORS: dict[str, Callable[[Path], IO[bytes]]] = {
     **dict.fromkeys(("xz", "txz"), cast(Callable[[Path], IO[bytes]], lzma.open)),
 }
 _LITTER = {".ds_store", "thumbs.db", "desktop.ini"}
-_DAMAGED = (OSError, EOFError, zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, RuntimeError)
+_NO_ARCHIVE = (
+    *(zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error, lzma.LZMAError),
+    *(NotImplementedError, UnicodeDecodeError),  # of zipfile: a version or a name it cannot read
+)
+_DAMAGED = (*_NO_ARCHIVE, OSError, RuntimeError, ValueError)
 
 
 @dataclass(frozen=True)
 class _Member:
     size: int  # bytes
-    read: Callable[[], bytes]
+    open: Callable[[], IO[bytes]]
 
-
-class _Unreadable(Exception):
-    """A member that is listed and cannot be given; the message is the reason."""
+    def read(self) -> bytes:
+        with self.open() as file:
+            return file.read()
 
 
 @contextmanager
@@ -57,8 +61,9 @@ def open_pictures(path: Path) -> Iterator[PictureSet]:
     try:
         with kind(path) as (members, refused):
             yield _picture_set(path, members, refused)
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, lzma.LZMAError) as error:
-        raise FaceganError(f"data.folder.path: {path.name} cannot be read as an archive: {error}") from error
+    except _NO_ARCHIVE as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(":")  # tarfile takes five lines
+        raise FaceganError(f"data.folder.path: {path.name} cannot be read as an archive: {reason}") from error
 
 
 def _kind(path: Path) -> "Callable[[Path], AbstractContextManager[_Listing]]":
@@ -88,7 +93,7 @@ def _open_directory(path: Path) -> Iterator[_Listing]:
             if not full.is_file():  # a socket, a device, a link to nowhere
                 refused[name] = "not a regular file"
             else:
-                members[name] = _Member(full.stat().st_size, full.read_bytes)
+                members[name] = _Member(full.stat().st_size, partial(_open_file, full))
     yield members, refused
 
 
@@ -106,7 +111,7 @@ def _open_zip(path: Path) -> Iterator[_Listing]:
             elif info.flag_bits & 1:
                 refused[name] = "encrypted"
             else:
-                members[name] = _Member(info.file_size, partial(archive.read, info))
+                members[name] = _Member(info.file_size, partial(archive.open, info))
         yield members, refused
 
 
@@ -120,9 +125,14 @@ def _open_tar(path: Path) -> Iterator[_Listing]:
         members: dict[str, _Member] = {}
         refused: dict[str, str] = {}
         infos = [info for info in archive if not info.isdir()]
+        file.seek(archive.offset)
+        if file.read(tarfile.BLOCKSIZE).strip(b"\0"):  # tarfile takes a broken header for the end
+            raise tarfile.ReadError("a header in the middle is damaged")
         _check(path, len(infos), sum(info.size for info in infos))
         for info in infos:
             name = _inside(path, info.name)
+            members.pop(name, None)  # the last of two counts, as when unpacking
+            refused.pop(name, None)
             if not info.isreg():  # links and devices: nothing outside the archive is followed
                 refused[name] = "not a regular file"
             else:
@@ -130,10 +140,17 @@ def _open_tar(path: Path) -> Iterator[_Listing]:
         yield members, refused
 
 
-def _extract(archive: tarfile.TarFile, info: tarfile.TarInfo) -> bytes:
+def _extract(archive: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
     file = archive.extractfile(info)
     assert file is not None  # a regular member
-    return file.read()
+    return file
+
+
+def _block(packed: IO[bytes], path: Path) -> bytes:
+    try:
+        return packed.read(2**24)
+    except OSError as error:  # gzip and bz2 say so of what is not theirs
+        raise FaceganError(f"data.folder.path: {path.name} cannot be read as an archive: {error}") from error
 
 
 @contextmanager
@@ -145,7 +162,7 @@ def _uncompressed(path: Path, plain: IO[bytes]) -> Iterator[IO[bytes]]:
         return
     ending = path.name.lower().rsplit(".", 1)[1]
     with _DECOMPRESSORS[ending](path) as packed:
-        while block := packed.read(2**24):
+        while block := _block(packed, path):
             if shutil.disk_usage(tempfile.gettempdir()).free < 2 * len(block):
                 raise FaceganError(f"data.folder.path: {path.name} does not fit on the disk when uncompressed")
             plain.write(block)
@@ -179,9 +196,10 @@ def _printable(name: str) -> str:
 
 
 def _picture_set(path: Path, members: dict[str, _Member], refused: dict[str, str]) -> PictureSet:
+    members = {name: members[name] for name in sorted(members) if not _is_litter(name)}
     digest = tree_digest((name, member.size, _content_digest(member)) for name, member in members.items())
     tables = [name for name in members if PurePosixPath(name).name.lower() == "labels.csv"]
-    pictures = {name: member for name, member in members.items() if name not in tables and not _is_litter(name)}
+    pictures = {name: member for name, member in members.items() if name not in tables}
     for name, member in list(pictures.items()):
         if member.size > MAX_PICTURE_BYTES:
             refused[name] = f"larger than {MAX_PICTURE_BYTES // 2**20} MiB"
@@ -190,7 +208,11 @@ def _picture_set(path: Path, members: dict[str, _Member], refused: dict[str, str
     labels: Mapping[str, Mapping[str, str]]
     if tables:
         table = min(tables, key=lambda name: name.count("/"))
-        labels = read_labels(members[table].read(), names, table)
+        try:
+            content = members[table].read()
+        except _DAMAGED as error:
+            raise FaceganError(f"{table}: cannot be read: {error}") from error
+        labels = read_labels(content, names, table)
     else:
         labels = _class_folders(names)
 
@@ -208,9 +230,17 @@ def _picture_set(path: Path, members: dict[str, _Member], refused: dict[str, str
 
 def _content_digest(member: _Member) -> str:
     try:
-        return hashlib.sha256(member.read()).hexdigest()
+        digest = hashlib.sha256()
+        with member.open() as file:
+            while block := file.read(2**20):  # a film among the pictures need not fit in memory
+                digest.update(block)
+        return digest.hexdigest()
     except _DAMAGED as error:
         return f"unreadable: {type(error).__name__}"
+
+
+def _open_file(path: Path) -> IO[bytes]:
+    return path.open("rb")
 
 
 def _is_litter(name: str) -> bool:
@@ -229,19 +259,25 @@ def read_labels(content: bytes, names: tuple[str, ...], table: str) -> dict[str,
     except (UnicodeDecodeError, csv.Error) as error:
         raise FaceganError(f"{table}: cannot be read as UTF-8 CSV: {error}") from error
     known = set(names)
-    endings = Counter(PurePosixPath(name).name for name in names)
-    by_ending = {PurePosixPath(name).name: name for name in names}
+    endings = Counter(ending for name in names for ending in _endings(name))
+    by_ending = {ending: name for name in names for ending in _endings(name)}
     labels: dict[str, dict[str, str]] = {}
     for row in listed:
         file = (row["file"] or "").strip()
         if file not in known:
-            short = PurePosixPath(file).name
-            if endings[short] != 1:
+            if endings[file] != 1:
                 continue  # a row about a picture that is not here
-            file = by_ending[short]
+            file = by_ending[file]
         values = {column: (row[column] or "").strip() for column in columns if column != "file"}
         labels[file] = {column: value for column, value in values.items() if value}
     return labels
+
+
+def _endings(name: str) -> Iterator[str]:
+    """The name without its leading folders, one after the other."""
+    while "/" in name:
+        name = name.partition("/")[2]
+        yield name
 
 
 def _class_folders(names: tuple[str, ...]) -> dict[str, dict[str, str]]:

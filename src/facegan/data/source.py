@@ -81,10 +81,16 @@ def open_source(params: DataParams, root: Path) -> Iterator[PictureSet]:
 
 def _limited(pictures: PictureSet, limit: int | None, seed: int) -> PictureSet:
     """``limit`` pictures, chosen by a hash of seed and name: independent of the order and of each other."""
-    if limit is None or limit >= len(pictures.names):
+    listed = [*pictures.names, *pictures.unreadable]
+    if limit is None or limit >= len(listed):
         return pictures
 
     def rank(name: str) -> bytes:
         return hashlib.sha256(f"{seed}/{name}".encode()).digest()
 
-    return replace(pictures, names=tuple(sorted(sorted(pictures.names, key=rank)[:limit])))
+    kept = set(sorted(listed, key=rank)[:limit])
+    return replace(
+        pictures,
+        names=tuple(name for name in sorted(pictures.names) if name in kept),
+        unreadable={name: reason for name, reason in pictures.unreadable.items() if name in kept},
+    )

@@ -1,0 +1,74 @@
+"""What every test may use: the parameters of the base recipe, and pictures made in memory."""
+
+import io
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import settings
+from PIL import Image
+
+from facegan.data.pictures import PictureSet
+from facegan.params import Params, parse_params
+
+ROOT = Path(__file__).parents[1]
+
+# The same examples every time, so that a red test is red for everyone; no deadline, as a busy machine is no defect.
+settings.register_profile("facegan", derandomize=True, deadline=None)
+settings.load_profile("facegan")
+
+
+@pytest.fixture(scope="session")
+def base_recipe() -> str:
+    """The text of a valid ``params.yaml``."""
+    return (ROOT / "recipes" / "base.yaml").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def params(base_recipe: str) -> Params:
+    return parse_params(base_recipe)
+
+
+@pytest.fixture(scope="session")
+def encode() -> Callable[..., bytes]:
+    """The bytes of a picture file: ``encode(image, "PNG", **options of Image.save)``."""
+
+    def encoded(image: Image.Image, format: str = "PNG", **options: Any) -> bytes:
+        content = io.BytesIO()
+        image.save(content, format, **options)
+        return content.getvalue()
+
+    return encoded
+
+
+@pytest.fixture(scope="session")
+def noise() -> Callable[..., Image.Image]:
+    """A picture like no other for each number: ``noise(7, (48, 32))`` is 48 pixels wide."""
+
+    def drawn(number: int, size: tuple[int, int] = (40, 40)) -> Image.Image:
+        pixels = np.random.default_rng(number).integers(0, 256, (size[1], size[0], 3), np.uint8)
+        return Image.fromarray(pixels)
+
+    return drawn
+
+
+@pytest.fixture(scope="session")
+def picture_set() -> Callable[..., PictureSet]:
+    """A source that holds the given files: ``picture_set({"a.png": b"..."}, labels, unreadable)``."""
+
+    def held(
+        files: Mapping[str, bytes],
+        labels: Mapping[str, Mapping[str, str]] | None = None,
+        unreadable: Mapping[str, str] | None = None,
+    ) -> PictureSet:
+        return PictureSet(
+            names=tuple(sorted(files)),
+            read=files.__getitem__,
+            labels=labels or {},
+            description={"source": "test", "licence": None},
+            unreadable=unreadable or {},
+        )
+
+    return held
