@@ -23,8 +23,9 @@ class Extractor:
     protocol: dict[str, str]
     extract: Callable[[torch.Tensor], torch.Tensor]
 
-    @torch.inference_mode()
     def batches(self, images: torch.Tensor) -> Iterator[torch.Tensor]:
         """Features of uint8 [n, h, w, 3], a batch at a time."""
         for part in images.split(BATCH):
-            yield self.extract(part)
+            with torch.no_grad():
+                features = self.extract(part)
+            yield features  # outside: the caller keeps the mode it was in

@@ -16,8 +16,9 @@ def generate(network: nn.Module, latent: torch.Tensor, device: torch.device) -> 
     """uint8 [n, size, size, 3] in batches, in eval mode, from float [count, latent]."""
     network.eval()
     for part in latent.split(BATCH):
-        with torch.inference_mode():
-            yield to_uint8(network(part.to(device)))
+        with torch.no_grad():
+            pictures = to_uint8(network(part.to(device)))
+        yield pictures  # outside: the caller keeps the mode it was in
 
 
 def quick_score(

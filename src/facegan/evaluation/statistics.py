@@ -74,6 +74,8 @@ def frechet_distance(real: FeatureStatistics, fake: FeatureStatistics) -> float:
     root = vectors * values.clamp_min(0).sqrt()
     product = root.T @ covariance_fake @ root
     trace = torch.linalg.eigvalsh((product + product.T) / 2).clamp_min(0).sqrt().sum()
-    difference = (real.mean - fake.mean).cpu()
+    difference = real.mean.cpu() - fake.mean.cpu()
     distance = difference @ difference + covariance_real.trace() + covariance_fake.trace() - 2 * trace
+    if not torch.isfinite(distance):
+        raise ValueError("the statistics are not finite")
     return max(0.0, float(distance))  # two equal sets come out at minus a rounding error

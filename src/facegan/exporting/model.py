@@ -17,11 +17,12 @@ from facegan.params import ModelParams
 def load_generator(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
     """The generator of a trained or exported folder, in eval mode on the CPU, with its configuration."""
     try:
+        for name in ("config.json", "generator.safetensors"):
+            if not (folder / name).is_file():
+                raise FaceganError(f"{folder} holds no model: {name} is missing")
         config = read_json(folder / "config.json")
         network = build_generator(ModelParams.model_validate(config["model"]), config["size"])
         network.load_state_dict(load_file(folder / "generator.safetensors"))
-    except FileNotFoundError as error:
-        raise FaceganError(f"{folder} holds no model: {Path(error.filename).name} is missing") from error
-    except (SafetensorError, ValidationError, RuntimeError, KeyError, ValueError) as error:
+    except (SafetensorError, ValidationError, RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
         raise FaceganError(f"{folder} holds a damaged model: {str(error).splitlines()[0]}") from error
     return network.eval(), config

@@ -41,6 +41,7 @@ def export_onnx(network: nn.Module, dimensions: int, opset: int) -> bytes:
     assert program is not None
     model = program.model_proto
     model.ClearField("metadata_props")
+    model.graph.ClearField("metadata_props")
     for value in (*model.graph.value_info, *model.graph.input, *model.graph.output, *model.graph.initializer):
         value.ClearField("metadata_props")
         value.ClearField("doc_string")

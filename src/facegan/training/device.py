@@ -13,8 +13,8 @@ def choose_device(name: str | None) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise FaceganError(f"FACEGAN_DEVICE: {name!r} cannot be used here ({str(error).splitlines()[0]})") from error
     return device
 

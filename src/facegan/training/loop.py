@@ -124,10 +124,11 @@ class Training:
             state.load(self.folder.checkpoint)
         except ValueError as error:
             return self._start_over(str(error))
+        passed = sum(self.plan.ends_tick(step) for step in range(1, state.step + 1))
         ticks = sum(
             row["kind"] == "metrics" and row["step"] <= state.step * self.train.batch for row in self.journal.rows()
         )
-        if ticks < state.step // self.plan.steps_per_tick:
+        if ticks < passed:
             return self._start_over("the journal lacks rows that the checkpoint has passed")
         print(f"train: going on at {state.step * self.train.batch / 1000:.1f} kimg", flush=True)
         return state

@@ -4,8 +4,8 @@ Input: rows with ``n`` (pictures) and ``seed``, or rows with a ``latent`` each. 
 """
 
 import base64
+import importlib.util
 import io
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -23,24 +23,28 @@ class FaceGenerator(PythonModel):
 
     def load_context(self, context: Any) -> None:
         folder = Path(context.artifacts["model"])
-        sys.path.insert(0, str(folder))
-        try:
-            from generate import Generator
-        finally:
-            sys.path.remove(str(folder))
-        self.generator = Generator(folder / "generator.onnx")
+        # By its path: another module, or another version of the model, may be loaded under the same name.
+        spec = importlib.util.spec_from_file_location("facegan_generate", folder / "generate.py")
+        assert spec is not None and spec.loader is not None
+        script = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(script)
+        self.generator = script.Generator(folder / "generator.onnx")
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
-        latents = np.concatenate([self._latents(row) for row in model_input.to_dict("records")])
-        if len(latents) > MAX_PICTURES:
+        rows = model_input.to_dict("records")
+        asked = sum(
+            1 if _given(row.get("latent")) else min(max(1, _whole(row.get("n"), 1)), MAX_PICTURES) for row in rows
+        )
+        if asked > MAX_PICTURES:
             raise mlflow.exceptions.MlflowException.invalid_parameter_value(
-                f"{len(latents)} pictures in one request; at most {MAX_PICTURES} are drawn"
+                f"{asked} pictures in one request; at most {MAX_PICTURES} are drawn"
             )
+        latents = np.concatenate([self._latents(row) for row in rows])
         return pd.DataFrame({"png": [_png(picture) for picture in self.generator.pictures(latents)]})
 
     def _latents(self, row: dict[str, Any]) -> np.ndarray:
         given = row.get("latent")
-        if given is not None and not (isinstance(given, float) and np.isnan(given)):
+        if _given(given):
             latent = np.asarray(given, np.float32)
             if latent.shape != (self.generator.latent,) or not np.isfinite(latent).all():
                 raise mlflow.exceptions.MlflowException.invalid_parameter_value(
@@ -54,6 +58,11 @@ class FaceGenerator(PythonModel):
             )
         drawn: np.ndarray = self.generator.latents(count, seed)
         return drawn
+
+
+def _given(latent: Any) -> bool:
+    """A column that a row leaves out arrives as None or as nan."""
+    return latent is not None and not (isinstance(latent, float) and np.isnan(latent))
 
 
 def _whole(value: Any, default: int) -> int:

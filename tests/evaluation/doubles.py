@@ -1,0 +1,45 @@
+"""Stand-ins: an extractor whose features can be read, and a generator whose pictures are known."""
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from facegan.evaluation.extractor import Extractor
+
+
+def means(images: torch.Tensor) -> torch.Tensor:
+    """The mean colour of uint8 [n, h, w, 3]: float32 [n, 3]."""
+    return images.to(torch.float32).mean((1, 2))
+
+
+def colours(
+    name: str = "colours",
+    suffix: str = "_colours",
+    sha256: str = "c" * 64,
+    extract: Callable[[torch.Tensor], torch.Tensor] = means,
+) -> Extractor:
+    """An extractor that sees mean colours alone."""
+    return Extractor(name, suffix, sha256, 3, {"resize": "none"}, extract)
+
+
+class Replay(nn.Module):
+    """A generator that gives the pictures it holds, in order, whatever the latents; they are noted in ``seen``."""
+
+    def __init__(self, images: torch.Tensor) -> None:
+        super().__init__()
+        self.images, self.place = images, 0
+        self.seen: list[torch.Tensor] = []
+
+    def forward(self, latent: torch.Tensor) -> torch.Tensor:
+        self.seen.append(latent.clone())
+        part = self.images[self.place : self.place + len(latent)]
+        self.place = (self.place + len(latent)) % len(self.images)
+        return part.permute(0, 3, 1, 2) / 127.5 - 1
+
+
+def noise(count: int, seed: int = 0, size: int = 8) -> torch.Tensor:
+    """Pictures of nothing: uint8 [count, size, size, 3], each of a mean colour of its own."""
+    source = torch.Generator().manual_seed(seed)
+    base = torch.randint(40, 200, (count, 1, 1, 3), generator=source)
+    return (base + torch.randint(-40, 40, (count, size, size, 3), generator=source)).to(torch.uint8)

@@ -1,0 +1,127 @@
+"""The page of an evaluation stands alone, says what its numbers are, and is the same bytes every time."""
+
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from evaluation.doubles import noise
+from facegan.evaluation.report import write_report
+
+HISTORY = """images,loss_generator,loss_discriminator,d_real,d_fake,grad_norm_generator,grad_norm_discriminator,score
+4000,0.9,1.2,0.6,0.4,3.0,2.0,
+8000,1.1,1.0,0.7,0.3,3.5,2.5,17.5
+"""
+
+
+@pytest.fixture
+def report() -> dict[str, Any]:
+    return {
+        "fd_random": {"value": 12.3456, "at_n": 13.5791, "floor": 0.98765, "n": 500},
+        "kid_random": {
+            "value": 0.012345,
+            "std": 0.0023,
+            "floor": -0.0004321,
+            "floor_std": 0.001,
+            "n": 500,
+            "subset_size": 250,
+        },
+        "protocol": {"extractor": "random", "extractor_sha256": "ab" * 32, "generated": 1000, "real": 1234, "seed": 7},
+    }
+
+
+@pytest.fixture
+def config() -> dict[str, Any]:
+    return {
+        "model": {"network": "conv"},
+        "size": 32,
+        "best": {"images": 76_000, "score": 1.0},
+        "training_key": "4fa2<script>alert(1)</script>",
+    }
+
+
+def write(folder: Path, report: dict[str, Any], config: dict[str, Any], history: str = HISTORY) -> str:
+    folder.mkdir(parents=True)
+    (folder.parent / "history.csv").write_text(history)
+    write_report(folder, report, noise(36, 1), noise(36, 2), folder.parent / "history.csv", config)
+    return (folder / "index.html").read_text()
+
+
+def test_the_figures_and_the_page_are_written(tmp_path: Path, report: dict[str, Any], config: dict[str, Any]) -> None:
+    write(tmp_path / "out", report, config)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "real.png",
+        "generated.png",
+        "curves.png",
+        "index.html",
+    }
+    for name in ("real.png", "generated.png"):
+        assert Image.open(tmp_path / "out" / name).size == (6 * 10 + 2, 6 * 10 + 2)
+    assert (tmp_path / "out/real.png").read_bytes() != (tmp_path / "out/generated.png").read_bytes()
+    assert Image.open(tmp_path / "out/curves.png").size[0] > 800
+
+
+def test_the_page_stands_alone(tmp_path: Path, report: dict[str, Any], config: dict[str, Any]) -> None:
+    page = write(tmp_path / "out", report, config)
+    sources = re.findall(r'(?:src|href)="([^"]*)"', page)
+    assert len(sources) == 3
+    assert all(source.startswith("data:image/png;base64,") for source in sources)
+    assert "http" not in re.sub(r"base64,[\w+/=]+", "", page)
+
+
+def test_the_page_shows_every_score_its_floor_and_the_whole_protocol(
+    tmp_path: Path, report: dict[str, Any], config: dict[str, Any]
+) -> None:
+    page = write(tmp_path / "out", report, config)
+    for text in (
+        "12.35",
+        "13.58",
+        "0.9877",
+        "0.01235",
+        "0.0023",
+        "-0.0004321",
+        "<td>500</td>",
+        "76,000 images",
+        "32x32",
+    ):
+        assert text in page
+    for name, value in report["protocol"].items():
+        assert f"<dt>{name.replace('_', ' ')}</dt><dd>{value}</dd>" in page
+
+
+def test_random_scores_are_said_to_be_no_fid(tmp_path: Path, report: dict[str, Any], config: dict[str, Any]) -> None:
+    assert "no FID" in write(tmp_path / "random", report, config)
+    report["protocol"]["extractor"] = "inception"
+    assert "no FID" not in write(tmp_path / "more" / "inception", report, config)
+
+
+def test_nothing_in_the_page_is_taken_for_markup(
+    tmp_path: Path, report: dict[str, Any], config: dict[str, Any]
+) -> None:
+    report["protocol"]["resize"] = "<img src=x onerror=alert(2)>"
+    page = write(tmp_path / "out", report, config)
+    assert "<script>" not in page
+    assert "<img src=x" not in page
+    assert "4fa2&lt;script&gt;" in page
+
+
+def test_the_same_evaluation_is_the_same_bytes(tmp_path: Path, report: dict[str, Any], config: dict[str, Any]) -> None:
+    write(tmp_path / "a/out", report, config)
+    write(tmp_path / "b/out", report, config)
+    for path in (tmp_path / "a/out").iterdir():
+        content = path.read_bytes()
+        assert content == (tmp_path / "b/out" / path.name).read_bytes(), path.name
+        assert str(tmp_path).encode() not in content
+        if path.suffix == ".png":
+            assert not Image.open(io.BytesIO(content)).text  # no software, no date
+
+
+def test_a_history_with_few_scores_is_drawn(tmp_path: Path, report: dict[str, Any], config: dict[str, Any]) -> None:
+    one = "\n".join(HISTORY.splitlines()[:2]) + "17.5\n"
+    none = "\n".join(HISTORY.splitlines()[:2]) + "\n"
+    for name, history in (("one", one), ("none", none)):
+        write(tmp_path / name / "out", report, config, history)
+        assert Image.open(tmp_path / name / "out/curves.png").size[0] > 800

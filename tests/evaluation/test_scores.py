@@ -1,0 +1,277 @@
+"""Every score with its floor and its whole protocol; real pictures are read once and remembered."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from evaluation.doubles import Replay, colours, means, noise
+from facegan.evaluation import kernel
+from facegan.evaluation import scores as module
+from facegan.evaluation.extractor import Extractor
+from facegan.evaluation.kernel import kernel_distance
+from facegan.evaluation.random_network import random_extractor
+from facegan.evaluation.scores import Reference, reference, scores
+from facegan.evaluation.statistics import FeatureStatistics, frechet_distance
+
+CPU = torch.device("cpu")
+REAL, N = 210, 90
+
+
+def silent(count: int) -> None:
+    pass
+
+
+@pytest.fixture(scope="module")
+def images() -> torch.Tensor:
+    return noise(REAL)
+
+
+@pytest.fixture
+def unreadable() -> Extractor:
+    """An extractor that must not be asked."""
+
+    def refuse(images: torch.Tensor) -> torch.Tensor:
+        raise AssertionError("the pictures were read again")
+
+    return colours(extract=refuse)
+
+
+def refer(images: torch.Tensor, cache: Path, extractor: Extractor | None = None, **changes: Any) -> Reference:
+    settings = {"n": N, "seed": 1, "cache": cache, "digests": ["a", "b"], "progress": silent}
+    return reference(images, extractor or colours(), **(settings | changes))
+
+
+def rows(features: torch.Tensor) -> set[tuple[float, ...]]:
+    return {tuple(row) for row in features.tolist()}
+
+
+def same(a: Reference, b: Reference) -> bool:
+    return (
+        torch.equal(a.features_first, b.features_first)
+        and torch.equal(a.features_second, b.features_second)
+        and all(
+            x.count == y.count and torch.equal(x.mean, y.mean) and torch.equal(x.covariance, y.covariance)
+            for x, y in ((a.everything, b.everything), (a.first, b.first), (a.second, b.second))
+        )
+    )
+
+
+def test_the_floor_is_between_two_disjoint_sets_of_real_pictures(images: torch.Tensor, tmp_path: Path) -> None:
+    held = refer(images, tmp_path)
+    first, second, everything = rows(held.features_first), rows(held.features_second), rows(means(images))
+    assert len(everything) == REAL  # every picture has features of its own
+    assert len(first) == len(second) == len(held.features_first) == len(held.features_second) == N
+    assert not first & second
+    assert first | second < everything
+
+
+def test_statistics_are_those_of_their_pictures(images: torch.Tensor, tmp_path: Path) -> None:
+    held = refer(images, tmp_path)
+    for statistics, features in (
+        (held.everything, means(images)),
+        (held.first, held.features_first),
+        (held.second, held.features_second),
+    ):
+        expected = FeatureStatistics("c" * 64).update(features)
+        assert statistics.count == expected.count
+        torch.testing.assert_close(statistics.mean, expected.mean, rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(statistics.covariance, expected.covariance, rtol=1e-9, atol=1e-9)
+
+
+def test_half_of_an_odd_number_leaves_one_picture_out_of_the_floor(tmp_path: Path) -> None:
+    held = refer(noise(9), tmp_path, n=4)
+    assert len(rows(held.features_first) | rows(held.features_second)) == 8
+    assert held.everything.count == 9
+
+
+def test_the_sets_of_the_floor_are_a_seeded_choice(images: torch.Tensor, tmp_path: Path) -> None:
+    chosen = [
+        rows(refer(images, tmp_path / str(place), seed=seed).features_first) for place, seed in enumerate((1, 1, 2))
+    ]
+    assert chosen[0] == chosen[1] != chosen[2]
+
+
+def test_real_pictures_are_read_once(images: torch.Tensor, tmp_path: Path, unreadable: Extractor) -> None:
+    held = refer(images, tmp_path / "not there yet")
+    assert same(refer(images, tmp_path / "not there yet", unreadable), held)
+    assert same(refer(images, tmp_path / "not there yet", unreadable, digests=["b", "a"]), held)  # in any order
+
+
+def test_progress_counts_every_picture_once_read_or_remembered(images: torch.Tensor, tmp_path: Path) -> None:
+    for _ in range(2):
+        counts: list[int] = []
+        refer(images, tmp_path, progress=counts.append)
+        assert sum(counts) == REAL
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"n": 80},
+        {"seed": 2},
+        {"digests": ["a"]},
+        {"digests": ["a", "c"]},
+        {"extractor": {"sha256": "d" * 64}},
+        {"extractor": {"protocol": {"resize": "another"}}},
+    ],
+    ids=str,
+)
+def test_whatever_decides_the_features_decides_the_cache(
+    images: torch.Tensor, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    refer(images, tmp_path)
+    asked: list[int] = []
+
+    def note(images: torch.Tensor) -> torch.Tensor:
+        asked.append(len(images))
+        return means(images)
+
+    changed = dict(changes)
+    plain = colours()
+    different = {"sha256": plain.sha256, "protocol": plain.protocol} | changed.pop("extractor", {})
+    extractor = Extractor("colours", "_colours", different["sha256"], 3, different["protocol"], note)
+    refer(images, tmp_path, extractor, **changed)
+    assert sum(asked) == REAL
+    assert len(list(tmp_path.glob("reference-*"))) == 2
+
+
+@pytest.mark.parametrize("left", [0, 1, 8, 200, -1])
+def test_a_cache_that_was_cut_is_computed_again(
+    images: torch.Tensor, tmp_path: Path, unreadable: Extractor, left: int
+) -> None:
+    held = refer(images, tmp_path)
+    (path,) = tmp_path.glob("reference-*")
+    whole = path.read_bytes()
+    path.write_bytes(whole[:left])
+    assert same(refer(images, tmp_path), held)
+    assert path.read_bytes() == whole
+    assert same(refer(images, tmp_path, unreadable), held)
+
+
+def test_a_cache_of_another_layout_is_computed_again(images: torch.Tensor, tmp_path: Path) -> None:
+    held = refer(images, tmp_path)
+    (path,) = tmp_path.glob("reference-*")
+    save_file({"features_first": torch.zeros(2, 2)}, path)
+    assert same(refer(images, tmp_path), held)
+
+
+def test_the_cache_is_no_pickle_and_the_same_bytes(images: torch.Tensor, tmp_path: Path) -> None:
+    refer(images, tmp_path / "a")
+    refer(images, tmp_path / "b")
+    (a,), (b,) = (tmp_path / "a").iterdir(), (tmp_path / "b").iterdir()
+    assert a.name == b.name
+    assert a.suffix == ".safetensors"
+    assert a.read_bytes() == b.read_bytes()
+
+
+@pytest.fixture
+def report(images: torch.Tensor, tmp_path: Path) -> dict[str, Any]:
+    return scores(Replay(noise(300, 5)), 4, refer(images, tmp_path), colours(), 150, 1, CPU, silent)
+
+
+def test_scores_are_named_by_their_space(tmp_path: Path) -> None:
+    names = []
+    for extractor in (colours(suffix=""), colours(suffix="_random"), random_extractor(CPU)):
+        held = refer(noise(20, size=32), tmp_path, extractor, n=10)
+        names.append(set(scores(Replay(noise(30, 5, size=32)), 4, held, extractor, 20, 1, CPU, silent)))
+    assert names[0] == {"fid", "kid", "protocol"}
+    assert names[1] == names[2] == {"fd_random", "kid_random", "protocol"}  # nobody takes them for FID
+
+
+def test_every_score_stands_beside_its_floor_at_the_same_n(
+    report: dict[str, Any], images: torch.Tensor, tmp_path: Path
+) -> None:
+    held = refer(images, tmp_path)
+    generated = means(noise(300, 5)[:150])
+    everything, first = (FeatureStatistics("c" * 64).update(features) for features in (generated, generated[:N]))
+    frechet, kid = report["fd_colours"], report["kid_colours"]
+    assert frechet["value"] == pytest.approx(frechet_distance(held.everything, everything), rel=1e-9)
+    assert frechet["at_n"] == pytest.approx(frechet_distance(held.first, first), rel=1e-9)
+    assert frechet["floor"] == pytest.approx(frechet_distance(held.first, held.second), rel=1e-9)
+    value = kernel_distance(held.features_first, generated[:N], 1)
+    floor = kernel_distance(held.features_first, held.features_second, 1)
+    assert (kid["value"], kid["std"]) == pytest.approx((value.mean, value.std), rel=1e-5)
+    assert (kid["floor"], kid["floor_std"]) == pytest.approx((floor.mean, floor.std), rel=1e-5)
+    assert frechet["n"] == kid["n"] == N
+    assert kid["subset_size"] == value.subset_size
+    assert set(frechet) == {"value", "at_n", "floor", "n"}
+    assert set(kid) == {"value", "std", "floor", "floor_std", "n", "subset_size"}
+
+
+def test_the_protocol_is_complete(report: dict[str, Any]) -> None:
+    protocol = report["protocol"]
+    assert protocol == protocol | {
+        "extractor": "colours",
+        "extractor_sha256": "c" * 64,
+        "resize": "none",
+        "dimensions": 3,
+        "generated": 150,
+        "real": REAL,
+        "kid_subsets": 100,
+        "seed": 1,
+    }
+    for word in ("averaged", "eval mode", "uint8"):
+        assert word in protocol["generator"]
+    for word in ("held out", "not mirrored"):
+        assert word in protocol["real_pictures"]
+
+
+def test_a_report_is_json(report: dict[str, Any]) -> None:
+    assert json.loads(json.dumps(report, allow_nan=False)) == report
+
+
+def test_the_same_generator_has_the_same_scores(images: torch.Tensor, tmp_path: Path, report: dict[str, Any]) -> None:
+    """From the cache too."""
+    again = scores(Replay(noise(300, 5)), 4, refer(images, tmp_path), colours(), 150, 1, CPU, silent)
+    assert again == report
+
+
+def test_exactly_as_many_pictures_are_generated_as_asked(images: torch.Tensor, tmp_path: Path) -> None:
+    network, counts = Replay(noise(300, 5)), []
+    scores(network, 7, refer(images, tmp_path), colours(), 130, 3, CPU, counts.append)
+    drawn = torch.cat(network.seen)
+    assert drawn.shape == (130, 7)
+    assert sum(counts) == 130
+    assert len(drawn.unique(dim=0)) == 130
+    other = Replay(noise(300, 5))
+    scores(other, 7, refer(images, tmp_path), colours(), 130, 4, CPU, silent)
+    assert not torch.equal(torch.cat(other.seen), drawn)  # another seed, other latents
+
+
+def test_a_generator_of_real_pictures_scores_at_the_floor_and_a_bad_one_above(tmp_path: Path) -> None:
+    pictures = noise(1500)
+    held = refer(pictures[:1000], tmp_path, n=500)
+    good = scores(Replay(pictures[1000:]), 4, held, colours(), 500, 1, CPU, silent)
+    dark = scores(Replay(pictures[1000:] // 2), 4, held, colours(), 500, 1, CPU, silent)
+    assert good["fd_colours"]["at_n"] < 5 * good["fd_colours"]["floor"]
+    assert dark["fd_colours"]["at_n"] > 100 * dark["fd_colours"]["floor"]
+    distance = good["kid_colours"]
+    assert abs(distance["value"]) < 3 * distance["std"]
+    assert abs(distance["floor"]) < 3 * distance["floor_std"]
+    assert dark["kid_colours"]["value"] > 3 * dark["kid_colours"]["std"]
+
+
+def test_features_that_are_no_numbers_are_refused_and_not_cached(images: torch.Tensor, tmp_path: Path) -> None:
+    broken = colours(extract=lambda pictures: means(pictures) * float("nan"))
+    with pytest.raises(ValueError, match="not finite"):
+        refer(images, tmp_path, broken)
+    assert not list(tmp_path.iterdir())
+    held = refer(images, tmp_path)
+    with pytest.raises(ValueError, match="not finite"):
+        scores(Replay(noise(99)), 4, held, broken, 99, 1, CPU, silent)
+
+
+def test_a_reference_of_another_space_is_refused(images: torch.Tensor, tmp_path: Path) -> None:
+    held = refer(images, tmp_path)
+    with pytest.raises(ValueError, match="different extractors"):
+        scores(Replay(noise(99)), 4, held, colours(sha256="d" * 64), 99, 1, CPU, silent)
+
+
+def test_the_subsets_that_the_protocol_names_are_those_that_are_taken(
+    images: torch.Tensor, tmp_path: Path, report: dict[str, Any]
+) -> None:
+    assert module.SUBSETS == kernel.SUBSETS == report["protocol"]["kid_subsets"]

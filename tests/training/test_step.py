@@ -1,0 +1,206 @@
+"""One step is one step of a plain DCGAN, and nothing leaks from one player to the other."""
+
+from collections.abc import Iterator
+from copy import deepcopy
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from facegan.training.state import TrainingState
+from facegan.training.step import COLUMNS, train_step
+from training.tiny import Tiny
+
+
+class Textbook:
+    """The DCGAN loop of the tutorials, for 32x32: plain modules, plain Adam, labels of ones and zeros."""
+
+    def __init__(self, state: TrainingState, lr_generator: float, lr_discriminator: float) -> None:
+        self.generator = nn.Sequential(
+            nn.ConvTranspose2d(8, 16, 4, 1, 0, bias=False),
+            nn.BatchNorm2d(16),
+            nn.ReLU(),
+            nn.ConvTranspose2d(16, 8, 4, 2, 1, bias=False),
+            nn.BatchNorm2d(8),
+            nn.ReLU(),
+            nn.ConvTranspose2d(8, 4, 4, 2, 1, bias=False),
+            nn.BatchNorm2d(4),
+            nn.ReLU(),
+            nn.ConvTranspose2d(4, 3, 4, 2, 1, bias=False),
+            nn.Tanh(),
+        )
+        self.discriminator = nn.Sequential(
+            nn.Conv2d(3, 4, 4, 2, 1, bias=False),
+            nn.BatchNorm2d(4),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(4, 8, 4, 2, 1, bias=False),
+            nn.BatchNorm2d(8),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(8, 16, 4, 2, 1, bias=False),
+            nn.BatchNorm2d(16),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(16, 1, 4, 1, 0, bias=False),
+        )
+        for mine, theirs in self.pairs(state):
+            mine.load_state_dict(dict(zip(mine.state_dict(), theirs.state_dict().values(), strict=True)))
+        self.adam_generator = torch.optim.Adam(
+            self.generator.parameters(), lr=lr_generator, betas=(0.5, 0.999), foreach=False
+        )
+        self.adam_discriminator = torch.optim.Adam(
+            self.discriminator.parameters(), lr=lr_discriminator, betas=(0.5, 0.999), foreach=False
+        )
+
+    def pairs(self, state: TrainingState) -> Iterator[tuple[nn.Module, nn.Module]]:
+        yield self.generator, state.generator
+        yield self.discriminator, state.discriminator
+
+    def step(self, real: torch.Tensor, latent: torch.Tensor) -> dict[str, float]:
+        self.discriminator.zero_grad()
+        on_real = self.discriminator(real).view(-1)
+        loss_real = binary_cross_entropy_with_logits(on_real, torch.ones(len(real)))
+        loss_real.backward()
+        fake = self.generator(latent[:, :, None, None])
+        on_fake = self.discriminator(fake.detach()).view(-1)
+        loss_fake = binary_cross_entropy_with_logits(on_fake, torch.zeros(len(real)))
+        loss_fake.backward()
+        self.discriminator_gradients = [parameter.grad.clone() for parameter in self.discriminator.parameters()]
+        self.adam_discriminator.step()
+        self.generator.zero_grad()
+        loss = binary_cross_entropy_with_logits(self.discriminator(fake).view(-1), torch.ones(len(real)))
+        loss.backward()
+        self.adam_generator.step()
+
+        def norm(gradients: list[torch.Tensor]) -> float:
+            return float(sum(gradient.square().sum() for gradient in gradients) ** 0.5)
+
+        return {
+            "loss_generator": loss.item(),
+            "loss_discriminator": (loss_real + loss_fake).item(),
+            "d_real": on_real.sigmoid().mean().item(),
+            "d_fake": on_fake.sigmoid().mean().item(),
+            "grad_norm_generator": norm([parameter.grad for parameter in self.generator.parameters()]),
+            "grad_norm_discriminator": norm(self.discriminator_gradients),
+        }
+
+
+@pytest.fixture
+def data() -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Three steps' pictures and latents."""
+    source = torch.Generator().manual_seed(3)
+    return [(torch.rand(8, 3, 32, 32, generator=source) * 2 - 1, torch.randn(8, 8, generator=source)) for _ in range(3)]
+
+
+def test_three_steps_are_those_of_a_plain_dcgan_loop(tiny: Tiny, data: Any) -> None:
+    train = tiny.train(batch=8, lr_generator=2e-4, lr_discriminator=1e-4)
+    state = tiny.state(train)
+    start = deepcopy((state.generator.state_dict(), state.discriminator.state_dict()))
+    textbook = Textbook(state, 2e-4, 1e-4)
+    for real, latent in data:
+        expected = textbook.step(real, latent)
+        values = dict(zip(COLUMNS, train_step(state, train, real, latent).tolist(), strict=True))
+        assert values == pytest.approx(expected, rel=1e-4)
+    for (theirs, ours), before in zip(textbook.pairs(state), start, strict=True):
+        for expected, (name, value) in zip(theirs.state_dict().values(), ours.state_dict().items(), strict=True):
+            torch.testing.assert_close(value, expected, rtol=1e-4, atol=5e-6, msg=lambda text, name=name: name + text)
+            moved = (value - before[name]).abs().max()
+            assert moved > 1e-4, f"{name} has not moved, so the comparison says nothing"
+
+
+def test_the_step_of_the_generator_leaves_no_gradient_in_the_discriminator(tiny: Tiny, data: Any) -> None:
+    train = tiny.train(batch=8)
+    state = tiny.state(train)
+    textbook = Textbook(state, 1e-3, 1e-3)
+    textbook.step(*data[0])
+    train_step(state, train, *data[0])
+    for parameter, expected in zip(state.discriminator.parameters(), textbook.discriminator_gradients, strict=True):
+        torch.testing.assert_close(parameter.grad, expected, rtol=1e-4, atol=1e-6)  # of its own step alone
+
+
+def test_the_step_of_the_discriminator_leaves_no_gradient_in_the_generator(tiny: Tiny, data: Any) -> None:
+    # With D's learning rate at nothing, G's gradient is that of its own loss alone.
+    train = tiny.train(batch=8, lr_discriminator=1e-30)
+    state = tiny.state(train)
+    generator, discriminator = deepcopy(state.generator), deepcopy(state.discriminator)
+    loss = binary_cross_entropy_with_logits(discriminator(generator(data[0][1])), torch.ones(8))
+    expected = torch.autograd.grad(loss, list(generator.parameters()))
+    train_step(state, train, *data[0])
+    for parameter, gradient in zip(state.generator.parameters(), expected, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient, rtol=1e-4, atol=1e-6)
+        assert gradient.abs().max() > 1e-4
+
+
+def test_the_discriminator_sees_real_and_fake_apart_and_the_generator_sees_it_updated(tiny: Tiny, data: Any) -> None:
+    train = tiny.train(batch=8)
+    state = tiny.state(train)
+    seen: list[tuple[int, torch.Tensor]] = []
+    state.discriminator.register_forward_pre_hook(
+        lambda network, given: seen.append((len(given[0]), next(network.parameters()).detach().clone()))
+    )
+    train_step(state, train, *data[0])
+    assert [count for count, _ in seen] == [8, 8, 8]
+    assert torch.equal(seen[0][1], seen[1][1])
+    assert not torch.equal(seen[1][1], seen[2][1])
+
+
+def test_the_fakes_are_drawn_once(tiny: Tiny, data: Any) -> None:
+    train = tiny.train(batch=8)
+    state = tiny.state(train)
+    drawn = []
+    state.generator.register_forward_hook(lambda *given: drawn.append(given))
+    train_step(state, train, *data[0])
+    assert len(drawn) == 1
+
+
+def test_parameters_want_gradients_again_after_a_step(tiny: Tiny, data: Any) -> None:
+    train = tiny.train(batch=8)
+    state = tiny.state(train)
+    train_step(state, train, *data[0])
+    for network in (state.generator, state.discriminator):
+        assert all(parameter.requires_grad for parameter in network.parameters())
+        assert network.training
+    assert not any(parameter.requires_grad for parameter in state.average.parameters())
+
+
+def test_the_average_follows_the_generator(tiny: Tiny, data: Any) -> None:
+    train = tiny.train(batch=8, ema_kimg=0.016)  # a half-life of two steps
+    state = tiny.state(train)
+    before = deepcopy(list(state.average.parameters()))
+    train_step(state, train, *data[0])
+    for average, old, new in zip(state.average.parameters(), before, state.generator.parameters(), strict=True):
+        torch.testing.assert_close(average.data, 0.5**0.5 * old.data + (1 - 0.5**0.5) * new.data)
+
+
+def test_numbers_of_a_step_are_finite_float32_without_a_graph(tiny: Tiny, data: Any) -> None:
+    for precision in ("fp32", "bf16"):
+        train = tiny.train(batch=8, precision=precision)
+        numbers = train_step(tiny.state(train), train, *data[0])
+        assert numbers.shape == (len(COLUMNS),)
+        assert numbers.dtype == torch.float32
+        assert numbers.isfinite().all()
+        assert not numbers.requires_grad
+
+
+def test_bf16_is_used_when_asked_and_weights_stay_fp32(tiny: Tiny, data: Any) -> None:
+    numbers = {}
+    for precision in ("fp32", "bf16"):
+        train = tiny.train(batch=8, precision=precision)
+        state = tiny.state(train)
+        seen: list[torch.dtype] = []
+        state.discriminator.layers[0].register_forward_hook(lambda layer, given, out, seen=seen: seen.append(out.dtype))
+        numbers[precision] = train_step(state, train, *data[0])
+        assert set(seen) == {torch.float32 if precision == "fp32" else torch.bfloat16}
+        for network in (state.generator, state.discriminator, state.average):
+            assert {parameter.dtype for parameter in network.parameters()} == {torch.float32}
+    assert not torch.equal(numbers["fp32"], numbers["bf16"])
+    torch.testing.assert_close(numbers["fp32"], numbers["bf16"], rtol=0.05, atol=0.01)
+
+
+def test_a_step_does_not_depend_on_the_global_generator(tiny: Tiny, data: Any) -> None:
+    train = tiny.train(batch=8)
+    results = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        results.append(train_step(tiny.state(train), train, *data[0]))
+    assert torch.equal(*results)

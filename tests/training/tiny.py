@@ -1,0 +1,119 @@
+"""A training small enough to be run whole, many times over."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from facegan.params import DiscriminatorParams, GeneratorParams, ModelParams, TrainParams
+from facegan.tracking.journal import Journal
+from facegan.training.loop import Stopped, Training
+from facegan.training.outputs import write_history, write_models
+from facegan.training.state import TrainingState
+from facegan.training.step import COLUMNS
+from facegan.training.working import WorkingFolder
+
+CPU = torch.device("cpu")
+SIZE = 32
+STEPS, TICK = 7, 3  # the last tick is short
+
+
+class Tiny:
+    """Builds and runs trainings of a few steps below ``home``; whatever is not asked for has a tiny default."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        noise = torch.Generator().manual_seed(0)
+        self.images = torch.randint(0, 256, (22, SIZE, SIZE, 3), dtype=torch.uint8, generator=noise)
+        self.latents = torch.randn(8, 8, generator=noise)
+
+    def model(self, **changes: Any) -> ModelParams:
+        values: dict[str, Any] = {
+            "network": "conv",
+            "latent": 8,
+            "generator": GeneratorParams(channels=4),
+            "discriminator": DiscriminatorParams(channels=4, first_norm=True),
+        }
+        return ModelParams(**(values | changes))
+
+    def train(
+        self, steps: int = STEPS, every: int = TICK, score: int = TICK, batch: int = 4, **changes: Any
+    ) -> TrainParams:
+        """``steps``, ``every`` (a tick) and ``score`` count steps."""
+        values: dict[str, Any] = {
+            "duration": f"{steps * batch / 1000} kimg",
+            "batch": batch,
+            "precision": "fp32",
+            "objective": "bce",
+            "lr_generator": 2e-3,
+            "lr_discriminator": 1e-3,
+            "beta1": 0.5,
+            "beta2": 0.999,
+            "flip": True,
+            "ema_kimg": 0.01,
+            "tick": f"{every * batch / 1000} kimg",
+            "evaluate_every": f"{score * batch / 1000} kimg",
+            "samples": 5,
+        }
+        return TrainParams(**(values | changes))
+
+    def score(self, network: nn.Module) -> float:
+        """A judge whose score falls and rises: how bright the pictures are."""
+        with torch.no_grad():
+            return float(network(self.latents).abs().mean())
+
+    def state(self, train: TrainParams | None = None, model: ModelParams | None = None, seed: int = 1) -> TrainingState:
+        return TrainingState.start(model or self.model(), train or self.train(), SIZE, seed, 3, len(COLUMNS), CPU)
+
+    @contextmanager
+    def training(
+        self,
+        name: str,
+        train: TrainParams | None = None,
+        model: ModelParams | None = None,
+        seed: int = 1,
+        score: Callable[[nn.Module], float] | None = None,
+        stopping: Callable[[], bool] = lambda: False,
+        checkpoint_seconds: float = 1e9,
+    ) -> Iterator[Training]:
+        folder = WorkingFolder(self.home / name)
+        with Journal(folder.path) as journal:
+            yield Training(
+                model or self.model(),
+                train or self.train(),
+                seed,
+                self.images,
+                CPU,
+                folder,
+                journal,
+                score or self.score,
+                stopping,
+                checkpoint_seconds,
+            )
+
+    def run(self, name: str, stop_after: int | None = None, **settings: Any) -> TrainingState | None:
+        """One start of the training: its last state, or None when it was stopped after so many steps."""
+        asked = 0
+
+        def stopping() -> bool:
+            nonlocal asked
+            asked += 1
+            return asked == stop_after
+
+        with self.training(name, stopping=stopping, **settings) as training:
+            try:
+                return training.run()
+            except Stopped:
+                return None
+
+    def finish(self, name: str, **settings: Any) -> dict[str, bytes]:
+        """Train to the end, from wherever it stands, and write what a training leaves: every file's bytes."""
+        with self.training(name, **settings) as training:
+            state = training.run()
+            out = self.home / f"{name}-outputs"
+            write_models(training, state, "the key", out / "models")
+            write_history(training.folder, out / "reports")
+        return {path.relative_to(out).as_posix(): path.read_bytes() for path in out.rglob("*") if path.is_file()}
