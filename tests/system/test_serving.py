@@ -38,7 +38,7 @@ def test_the_served_model_answers_counts_seeds_and_latents(finished: Clone, tmp_
         four = ask(port, {"dataframe_records": [{"n": 4, "seed": 7}]})
         assert len(four) == 4
         assert {Image.open(io.BytesIO(png)).size for png in four} == {(32, 32)}
-        assert ask(port, {"inputs": {"n": [4], "seed": [7]}}) == four
+        assert ask(port, {"inputs": {"n": 4, "seed": 7}}) == four
         assert ask(port, {"inputs": [{"n": 4, "seed": 7}]}) == four
         assert ask(port, {"dataframe_split": {"columns": ["n", "seed"], "data": [[4, 8]]}}) != four
         latents = [[0.1 * k] * 8 for k in range(3)]

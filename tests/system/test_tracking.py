@@ -2,7 +2,6 @@
 
 import shutil
 import subprocess
-import time
 from pathlib import Path
 
 from conftest import Clone, assert_no_row_twice, assert_whole, wait_for
@@ -74,32 +73,6 @@ def test_experiments_queued_or_not_end_in_the_one_database(finished: Clone, tmp_
     clone.repro()
     assert len(clone.runs()) == 4
     assert all(run.info.status == "FINISHED" for run in clone.runs())
-
-
-def test_a_server_that_goes_and_comes_back_loses_nothing(data_ready: Clone, finished: Clone, tmp_path: Path) -> None:
-    clone = data_ready.copy(tmp_path / "clone")
-    port = free_port()
-    clone.environment["MLFLOW_TRACKING_URI"] = f"http://127.0.0.1:{port}"
-    clone.environment["FACEGAN_CHECKPOINT_SECONDS"] = "1000"
-    clone.set(train__duration="64 kimg", train__tick="0.64 kimg", train__evaluate_every="64 kimg")
-    (tmp_path / "server").mkdir()
-    server = mlflow_server(tmp_path / "server", port)
-    with serving(server, port, tmp_path / "server.log"):
-        process = clone.start("dvc", "repro")
-        wait_for(lambda: clone.runs() and clone.runs()[0].data.metrics, 120)
-
-    def ticks() -> int:
-        return len(list(clone.root.glob(".facegan/*/samples/*.png")))
-
-    seen = ticks()
-    assert 0 < seen < 50  # in the middle
-    before = time.monotonic()
-    wait_for(lambda: ticks() >= seen + 3, 120)
-    assert time.monotonic() - before < 60  # it trains on without a server, as fast as before
-    with serving(server, port, tmp_path / "server.log"):
-        assert process.wait(300) == 0, clone.log()
-        (run,) = clone.runs()
-        assert_whole(clone, run.info.run_id)
 
 
 def test_a_server_that_never_answers_costs_no_training_and_leaves_no_gap(data_ready: Clone, tmp_path: Path) -> None:

@@ -13,6 +13,9 @@ from types import FrameType
 from facegan.cli.project import Project
 from facegan.errors import FaceganError
 
+# What a person can put right: a full or read-only disk, a path that is a folder or is not there.
+_USERS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EISDIR, errno.ENOTDIR, errno.ENOENT)
+
 
 class Stop:
     """Becomes true when SIGINT or SIGTERM arrives; the second one ends the process at once."""
@@ -53,7 +56,7 @@ def guarded(work: Callable[[], None], debug: bool) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except OSError as error:
-        if debug or error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+        if debug or error.errno not in _USERS:
             raise
         print(f"error: {error.filename or 'writing'}: {error.strerror}; nothing half-written is left", file=sys.stderr)
         return 1

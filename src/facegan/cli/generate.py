@@ -37,13 +37,16 @@ def _find(model: str) -> Path:
     """The ONNX file of a folder or an MLflow model URI. Raises FaceganError."""
     folder = Path(model)
     if ":/" in model:
+        server = Project.find().server()  # first: it quiets MLflow before the import
         import mlflow
 
+        from facegan.tracking.lineage import redact
+
         try:
-            mlflow.set_tracking_uri(Project.find().tracking()[0])
+            mlflow.set_tracking_uri(server.uri)
             folder = Path(mlflow.artifacts.download_artifacts(model))
-        except mlflow.MlflowException as error:
-            raise FaceganError(f"--model {model}: {str(error).splitlines()[0]}") from error
+        except (mlflow.MlflowException, OSError) as error:
+            raise FaceganError(f"--model {model}: {redact(str(error)).splitlines()[0]}") from error
     found = sorted(folder.rglob("generator.onnx"))
     if not found:
         raise FaceganError(f"--model {model}: no generator.onnx there; `dvc repro export` writes {EXPORTED}")

@@ -49,7 +49,7 @@ class Project:
     def workers(self) -> int:
         """Processes for data stages; ``FACEGAN_WORKERS``, else every core."""
         given = os.environ.get("FACEGAN_WORKERS")
-        if given is not None and not (given.isdigit() and int(given) > 0):
+        if given is not None and not (given.isdecimal() and int(given) > 0):
             raise FaceganError(f"FACEGAN_WORKERS: {given!r} should be a whole number from 1")
         return int(given) if given else _cores()
 
@@ -64,6 +64,8 @@ class Project:
         """``MLFLOW_TRACKING_URI`` and ``MLFLOW_EXPERIMENT_NAME``, else ``mlflow.db`` beside ``dvc.yaml``."""
         from facegan.tracking.view import Server
 
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # by default a dead server blocks for minutes
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
         return Server(*self.tracking())
 
     def tracking(self) -> tuple[str, str, Path, Path]:
@@ -77,7 +79,10 @@ class Project:
         commit = self._git("rev-parse", "HEAD").strip()
         tags = {"facegan.params_yaml": (self.root / "params.yaml").read_text(encoding="utf-8")}
         if commit:
-            tags |= {"mlflow.source.git.commit": commit, "facegan.git_dirty": str(bool(self.changes())).lower()}
+            tags |= {
+                "mlflow.source.git.commit": commit,
+                "facegan.git_dirty": str(bool(self._git("status", "--porcelain", "--", *_TRACKED))).lower(),
+            }
         return tags
 
     def changes(self) -> str:

@@ -43,8 +43,8 @@ def names(root: Path) -> list[str]:
 
 def _list(project: Project) -> None:
     for name in names(project.root):
-        first = (project.root / "recipes" / f"{name}.yaml").read_text(encoding="utf-8").splitlines()[0]
-        print(f"{name:18s} {first.lstrip('# ')}")
+        first = (project.root / "recipes" / f"{name}.yaml").read_text(encoding="utf-8").partition("\n")[0]
+        print(f"{name:18s} {first.lstrip('# ') if first.startswith('#') else ''}".rstrip())
 
 
 def _use(project: Project, name: str, with_data: bool) -> None:

@@ -1,7 +1,5 @@
 """`facegan record`: the run that the outputs hold, in MLflow."""
 
-import os
-
 from facegan.cli.project import EXPORTED, RAW, REPORTS, SHARDS, TRAINED, Project
 from facegan.errors import FaceganError
 from facegan.files import read_json
@@ -10,8 +8,6 @@ from facegan.tracking.lineage import RunSpec, redact
 
 def record_run(project: Project) -> None:
     """Send what earlier trainings could not, then fill the run of these outputs. Raises FaceganError."""
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # by default a dead server blocks for minutes
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
     from mlflow.exceptions import MlflowException
 
     from facegan.tracking.feed import send_backlog
@@ -29,7 +25,7 @@ def record_run(project: Project) -> None:
         raise FaceganError(
             f"record: {error.filename} is missing; run `dvc repro`, or `dvc pull` for a run that exists"
         ) from error
-    except (MlflowException, ConnectionError) as error:
+    except (MlflowException, OSError) as error:  # requests raises an OSError of its own
         reason = redact(str(error)).splitlines()[0][:300]
         raise FaceganError(
             f"record: MLflow did not take the run ({reason}); when it is back: `facegan record`"

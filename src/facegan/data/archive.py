@@ -88,8 +88,11 @@ def read_content(archive: "io.BufferedReader", entry: Entry) -> bytes:
 def _contents(pictures: PictureSet, workers: int) -> Iterator[tuple[str, bytes | str]]:
     """Each name with its bytes, or with the reason why there are none."""
     if pictures.drawn and workers > 1:
-        with ProcessPoolExecutor(workers) as pool:
+        pool = ProcessPoolExecutor(workers)
+        try:
             yield from zip(pictures.names, pool.map(pictures.read, pictures.names, chunksize=32), strict=True)
+        finally:
+            pool.shutdown(cancel_futures=True)  # asked to stop: what waits is not drawn first
         return
     for name in pictures.names:
         try:

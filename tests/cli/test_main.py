@@ -1,0 +1,80 @@
+"""The `facegan` command: what it offers, and how it refuses."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from facegan.cli.project import Project
+from facegan.errors import FaceganError
+from tests.cli.running import Command
+
+COMMANDS = ("recipe", "data", "generate", "compare", "doctor", "record")
+IN_A_PROJECT = (("recipe", "list"), ("recipe", "use", "base"), ("data", "pin"), ("compare",), ("record",))
+
+
+def test_help_names_every_command(facegan: Command) -> None:
+    ended = facegan("--help")
+    assert ended.code == 0
+    assert all(f"\n    {name} " in ended.out for name in COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_a_help(facegan: Command, name: str) -> None:
+    ended = facegan(name, "--help")
+    assert ended.code == 0
+    assert ended.out.startswith(f"usage: facegan {name}")
+
+
+@pytest.mark.parametrize(
+    "arguments", [(), ("nope",), ("recipe",), ("recipe", "nope"), ("data",), ("generate", "--nope")]
+)
+def test_a_command_that_is_none_exits_with_2_and_shows_the_usage(facegan: Command, arguments: tuple[str, ...]) -> None:
+    ended = facegan(*arguments)
+    assert ended.code == 2
+    assert ended.err.startswith("usage: facegan")
+
+
+@pytest.mark.parametrize("arguments", IN_A_PROJECT)
+def test_outside_of_a_project_every_command_says_so(
+    facegan: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert facegan(*arguments).error.startswith(f"{tmp_path} is not inside a facegan project")
+
+
+@pytest.mark.usefixtures("project")
+def test_debug_lets_the_error_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    from facegan.cli import main
+
+    monkeypatch.setattr(sys, "argv", ["facegan", "--debug", "recipe", "show", "nope"])
+    with pytest.raises(FaceganError):
+        main.main()
+
+
+@pytest.mark.parametrize("debug", [[], ["--debug"]], ids=["plain", "debug"])
+def test_the_installed_command_prints_one_line_or_the_traceback(project: Project, debug: list[str]) -> None:
+    command = Path(sys.executable).with_name("facegan")
+    ended = subprocess.run(
+        [command, *debug, "recipe", "use", "nope"], cwd=project.root, capture_output=True, text=True, timeout=60
+    )
+    assert ended.returncode == 1
+    line = "there is no recipe 'nope'; there are base, conv-64"
+    if debug:
+        assert ended.stderr.startswith("Traceback")
+        assert line in ended.stderr.splitlines()[-1]
+    else:
+        assert ended.stderr.startswith(f"error: {line}") and ended.stderr.count("\n") == 1
+
+
+def test_what_most_commands_need_is_imported_fast() -> None:
+    # `facegan recipe` and the start of a stage should not wait for MLflow or torch.
+    code = "import sys, facegan.cli.main; print({'torch', 'mlflow', 'matplotlib'} & set(sys.modules))"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert ended.stdout == "set()\n"
+
+
+def test_a_params_file_that_is_not_text_is_one_line(project: Project, facegan: Command) -> None:
+    (project.root / "params.yaml").write_bytes(b"seed: \xff\xfe\n")
+    assert "params.yaml" in facegan("data", "pin").error
