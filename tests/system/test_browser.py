@@ -5,9 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import BIN, Clone
-from playwright.sync_api import Page, expect, sync_playwright
-from servers import free_port, serving
+from conftest import Clone
+from playwright.sync_api import Page, sync_playwright
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
@@ -23,30 +22,6 @@ def page() -> Iterator[Page]:
         opened.set_default_timeout(PATIENCE)
         yield opened
         browser.close()
-
-
-def test_mlflow_shows_the_run_its_curves_and_its_grids_over_time(finished: Clone, page: Page, tmp_path: Path) -> None:
-    (run,) = finished.runs()
-    port = free_port()
-    ui = [str(BIN / "mlflow"), "ui", "--backend-store-uri", f"sqlite:///{finished.root}/mlflow.db", "--port", str(port)]
-    with serving([*ui, "--workers", "1"], port, tmp_path / "ui.log"):
-        address = f"http://127.0.0.1:{port}/#/experiments/{run.info.experiment_id}/runs"
-        page.goto(address)
-        expect(page.get_by_text(run.info.run_name).first).to_be_visible(timeout=PATIENCE)
-        page.goto(f"{address}/{run.info.run_id}/model-metrics")
-        expect(page.get_by_text("d_fake").first).to_be_visible(timeout=PATIENCE)
-        page.mouse.move(500, 700)
-        samples = page.get_by_text("samples", exact=True)
-        for _ in range(60):  # the charts below appear when scrolled to
-            if samples.count() and page.get_by_role("slider").count() >= 3:
-                break
-            page.mouse.wheel(0, 1500)
-            page.wait_for_timeout(300)
-        steps = len(list((finished.root / "reports/train/samples").glob("*.png")))
-        sliders = [
-            slider for slider in page.get_by_role("slider").all() if slider.get_attribute("aria-valuemax") != "0"
-        ]
-        assert any(slider.get_attribute("aria-valuemax") == "960" for slider in sliders), steps
 
 
 @pytest.mark.parametrize("width", [390, 1400])
