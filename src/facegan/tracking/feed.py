@@ -19,6 +19,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from PIL import Image
+
+from facegan.errors import FaceganError
 from facegan.tracking.journal import NAME, Row, read_rows
 from facegan.tracking.lineage import SPEC, RunSpec, environment_tags, redact
 
@@ -27,7 +30,7 @@ if TYPE_CHECKING:  # MLflow takes seconds to import: only the feeder's own proce
 
 SENT, LOCK, OUTBOX = "sent", "feed.lock", "outbox"
 PATIENCE = 20.0  # seconds that a finished training waits for a slow server
-HTTP = {"MLFLOWHTTP_REQUEST_MAX_RETRIES": "1", "MLFLOWHTTP_REQUEST_TIMEOUT": "10"}
+HTTP = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
 
 
 class Feed:
@@ -79,7 +82,7 @@ def set_aside(folder: Path, state: Path) -> None:
 
 def send(folder: Path, server: "Server") -> None:
     """Send all of a folder's journal. Raises whatever MLflow raises."""
-    _Sender(folder, server).send()
+    _Sender(folder, server).send(training=False)
 
 
 def send_backlog(state: Path, server: "Server") -> None:
@@ -88,7 +91,11 @@ def send_backlog(state: Path, server: "Server") -> None:
         with alone(folder, wait=False) as free:
             if not free:
                 continue  # a feeder is at it
-            send(folder, server)
+            try:
+                send(folder, server)
+            except FaceganError as error:
+                print(f"tracking: {error}; {folder} is left as it is", file=sys.stderr)
+                continue
         if folder.parent.name == OUTBOX:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -104,26 +111,28 @@ class _Sender:
         self._offset = 0
         self._environments: list[dict[str, object]] = []
         self._status = ""
+        self._ended: str | None = None
 
-    def send(self) -> None:
+    def send(self, training: bool) -> None:
+        """Send what is new. Without a ``training`` that writes on, a journal that has no end is one that was killed."""
         rows = list(read_rows(self._folder, self._offset))
-        if not rows:
-            return
         self._view.metrics(entry for row in rows for entry in _metrics(row))
         for row in rows:
-            if row["kind"] == "image":
+            if row["kind"] == "image" and _readable(self._folder / row["file"]):
                 self._view.image(row["key"], row["step"], self._folder / row["file"], row["time"])
             elif row["kind"] == "alarm":
                 self._view.set_tags({"facegan.alarm": f"{row['alarm']} at {row['step']} images"})
             elif row["kind"] == "start":
                 self._environments.append(row["environment"])
                 self._view.set_tags(environment_tags(self._environments))
-        status = {"end": rows[-1].get("status", "FINISHED")}.get(rows[-1]["kind"], "RUNNING")
+            self._ended = row.get("status") if row["kind"] == "end" else None
+        status = self._ended or ("RUNNING" if training else "KILLED")
         if status != self._status:
             self._view.set_status(status)
             self._status = status
-        self._offset = rows[-1]["end"]
-        (self._folder / SENT).write_text(str(self._offset))
+        if rows:
+            self._offset = rows[-1]["end"]
+            (self._folder / SENT).write_text(str(self._offset))
 
 
 def _metrics(row: Row) -> Iterator[tuple[str, int, float, int]]:
@@ -135,6 +144,16 @@ def _metrics(row: Row) -> Iterator[tuple[str, int, float, int]]:
             for key, values in row["values"].items():
                 for step, value in zip(row["steps"], values, strict=True):
                     yield key, step, value, row["time"]
+
+
+def _readable(picture: Path) -> bool:
+    """False for a sample that was deleted, or cut short by a power cut: the others are sent all the same."""
+    try:
+        with Image.open(picture) as image:
+            image.load()
+    except (OSError, SyntaxError):
+        return False
+    return True
 
 
 def _sent(folder: Path) -> int:
@@ -173,7 +192,7 @@ def _follow(folder: Path, server: "Server") -> int:
     while True:
         try:
             sender = sender or _Sender(folder, server)
-            sender.send()
+            sender.send(training=deadline == float("inf"))
             if not backlog:
                 send_backlog(folder.parent, server)
                 backlog = True

@@ -8,6 +8,7 @@ Kinds: ``metrics`` (what a tick measured; the same for the same parameters), ``l
 and ``end``.
 """
 
+import contextlib
 import json
 import os
 import time
@@ -59,7 +60,10 @@ class Journal:
 
 
 def read_rows(folder: Path, offset: int = 0) -> Iterator[Row]:
-    """Whole rows from byte ``offset`` on; each carries ``end``, the offset behind it."""
+    """Whole rows from byte ``offset`` on; each carries ``end``, the offset behind it.
+
+    A line that is no JSON (a power cut can leave zeros) is passed over.
+    """
     path = folder / NAME
     if not path.is_file():
         return
@@ -69,7 +73,8 @@ def read_rows(folder: Path, offset: int = 0) -> Iterator[Row]:
             if not line.endswith(b"\n"):
                 return  # being written now, or cut short
             offset += len(line)
-            yield {**json.loads(line), "end": offset}
+            with contextlib.suppress(ValueError, TypeError):
+                yield {**json.loads(line), "end": offset}
 
 
 def _drop_cut_line(file: Any) -> None:

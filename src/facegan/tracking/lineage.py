@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
 
+from facegan.errors import FaceganError
 from facegan.files import json_digest, read_json, sha256, tree_digest, write_json
 from facegan.params import Params, flatten
 
@@ -58,7 +59,11 @@ class RunSpec:
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        return cls(**read_json(folder / SPEC))
+        """The run of a working folder. Raises FaceganError when it is damaged or another version's."""
+        try:
+            return cls(**read_json(folder / SPEC))
+        except (TypeError, ValueError) as error:
+            raise FaceganError(f"{SPEC} is damaged, or of another version of facegan ({error})") from error
 
 
 def environment(device: str, threads: int) -> dict[str, Any]:
@@ -87,7 +92,7 @@ def environment_tags(environments: Iterable[dict[str, Any]]) -> dict[str, str]:
 
 def redact(text: str) -> str:
     """A URI's user and password never reach a log or a tag."""
-    return re.sub(r"(?<=://)[^/@\s]+@", "***@", text)
+    return re.sub(r"(?<=://)[^/\s]+@", "***@", text)
 
 
 def _processor() -> str:
