@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Clone
-from playwright.sync_api import Page, sync_playwright
+from conftest import BIN, Clone
+from playwright.sync_api import Locator, Page, expect, sync_playwright
+from servers import free_port, serving
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
@@ -22,6 +23,45 @@ def page() -> Iterator[Page]:
         opened.set_default_timeout(PATIENCE)
         yield opened
         browser.close()
+
+
+def test_mlflow_shows_the_run_its_curves_and_its_grids_over_time(finished: Clone, page: Page, tmp_path: Path) -> None:
+    (run,) = finished.runs()
+    port = free_port()
+    ui = [str(BIN / "mlflow"), "ui", "--backend-store-uri", f"sqlite:///{finished.root}/mlflow.db", "--port", str(port)]
+    with serving([*ui, "--workers", "1"], port, tmp_path / "ui.log"):
+        address = f"http://127.0.0.1:{port}/#/experiments/{run.info.experiment_id}/runs"
+        page.goto(address)
+        expect(page.get_by_text(run.info.run_name).first).to_be_visible(timeout=PATIENCE)
+        page.goto(f"{address}/{run.info.run_id}/model-metrics")
+        page.mouse.move(500, 700)
+        for name in ("d_fake", "fd_random", "loss_generator", "score"):
+            scroll_to(page, page.get_by_text(name, exact=True))
+        steps = {path.stem.lstrip("0") or "0" for path in (finished.root / "reports/train/samples").glob("*.png")}
+        slider = page.locator('[role="slider"][aria-valuemax="960"][aria-valuenow="0"]')
+        scroll_to(page, slider)
+        handle = slider.element_handle()
+        assert handle is not None
+        seen = {"0"}
+        for _ in range(len(steps) - 1):
+            handle.focus()
+            page.keyboard.press("ArrowRight")
+            step = str(handle.get_attribute("aria-valuenow"))
+            picture = page.locator(f'img[src*="images%2Fsamples%2Bstep%2B{step}%2B"]')
+            expect(picture).to_have_js_property("complete", True, timeout=PATIENCE)
+            assert picture.evaluate("image => image.naturalWidth") > 0
+            seen.add(step)
+        assert seen == steps
+
+
+def scroll_to(page: Page, wanted: Locator) -> None:
+    """MLflow draws a chart when it comes into view."""
+    for _ in range(100):
+        if wanted.count():
+            return
+        page.mouse.wheel(0, 600)
+        page.wait_for_timeout(200)
+    raise AssertionError(f"{wanted} is nowhere on the page")
 
 
 @pytest.mark.parametrize("width", [390, 1400])

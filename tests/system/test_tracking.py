@@ -1,6 +1,7 @@
 """MLflow as a view: deleted, elsewhere, down or slow, the run is whole afterwards."""
 
 import shutil
+import statistics
 import subprocess
 from pathlib import Path
 
@@ -73,6 +74,36 @@ def test_experiments_queued_or_not_end_in_the_one_database(finished: Clone, tmp_
     clone.repro()
     assert len(clone.runs()) == 4
     assert all(run.info.status == "FINISHED" for run in clone.runs())
+
+
+def test_a_server_that_goes_and_comes_back_loses_nothing_and_slows_nothing(data_ready: Clone, tmp_path: Path) -> None:
+    clone = data_ready.copy(tmp_path / "clone")
+    port = free_port()
+    clone.environment["MLFLOW_TRACKING_URI"] = f"http://127.0.0.1:{port}"
+    clone.set(train__duration="96 kimg", train__tick="0.96 kimg", train__evaluate_every="96 kimg")
+    (tmp_path / "server").mkdir()
+    server = mlflow_server(tmp_path / "server", port)
+
+    def ticks() -> int:
+        return len(list(clone.root.glob(".facegan/*/samples/*.png")))
+
+    with serving(server, port, tmp_path / "server.log"):
+        process = clone.start("dvc", "repro")
+        wait_for(lambda: clone.runs() and len(clone.runs()[0].data.metrics) > 5, 120)
+    stopped = ticks()
+    assert 0 < stopped < 80  # in the middle
+    wait_for(lambda: ticks() >= stopped + 10, 120)
+    back = ticks()
+    assert back < 100
+    with serving(server, port, tmp_path / "server.log"):
+        assert process.wait(300) == 0, clone.log()
+        (run,) = clone.runs()
+        assert_whole(clone, run.info.run_id)
+        rates = clone.client().get_metric_history(run.info.run_id, "images_per_second")
+    assert len(rates) == 100
+    by_step = [rate.value for rate in sorted(rates, key=lambda rate: rate.step)]
+    without = statistics.median(by_step[stopped : back - 1])
+    assert without > 0.7 * statistics.median(by_step[back:])  # a machine's noise, no more
 
 
 def test_a_server_that_never_answers_costs_no_training_and_leaves_no_gap(data_ready: Clone, tmp_path: Path) -> None:
