@@ -22,7 +22,7 @@ def main() -> None:
     device = choose_device(None)
     print(f"{describe(device)}, {torch.get_num_threads()} threads, torch {torch.__version__}\n")
     with tempfile.TemporaryDirectory() as temporary:
-        files = pictures.jpeg_folder(Path(temporary), 4000, options.pictures)
+        files = pictures.jpeg_folder(Path(temporary), 12_000, options.pictures)
         benchmarks: dict[str, Callable[[], Rows]] = {
             "training": lambda: training.measure(Path(temporary), device),
             "overhead": lambda: overhead.measure(device),

@@ -490,7 +490,8 @@ def test_no_more_than_a_few_chunks_are_under_way(
     archive_entries, _, _ = shards.read_raw(folder)
     for workers, most in ((1, 1), (2, 8)):
         asked = 0
-        for done, _ in enumerate(shards._decode_all(folder / IMAGES, archive_entries, preprocess, workers)):
+        decoded = shards._decode_all(folder / IMAGES, archive_entries, preprocess, workers, tmp_path / "scratch")
+        for done, _ in enumerate(decoded):
             assert asked <= done + most
         assert asked == 30
 

@@ -39,7 +39,8 @@ def decode(content: bytes, params: PreprocessParams) -> tuple[np.ndarray, bool]:
             raise Rejected("smaller than min_side")
         try:
             image.load()  # verify() accepts truncated JPEGs
-            upright = to_rgb(ImageOps.exif_transpose(image))
+            ImageOps.exif_transpose(image, in_place=True)
+            upright = to_rgb(image)
         except Rejected:
             raise
         except MemoryError:

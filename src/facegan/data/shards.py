@@ -5,49 +5,94 @@ sorted names) and ``label.COLUMN`` int32 [n] for every label column (-1 is unkno
 """
 
 import hashlib
+import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import dataclass, field
-from itertools import islice
+from dataclasses import dataclass
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import save
+from safetensors.numpy import save_file
 
 from facegan.data.archive import IMAGES, Entry, read_content, read_raw
 from facegan.data.decode import Rejected, decode
 from facegan.data.manifest import MANIFEST, SPLITS
 from facegan.errors import FaceganError
-from facegan.files import new_folder, sha256, write_atomic, write_json
+from facegan.files import new_folder, sha256, write_json
 from facegan.params import PreprocessParams
 from facegan.progress import progress
 
-SHARD_BYTES = 64 * 2**20
+SHARD_BYTES = 32 * 2**20
 _CHUNK = 64  # pictures that a worker takes at a time
+_SCRATCH = ".scratch"
 
 
 @dataclass
 class _Decoded:
-    """What became of one chunk: pictures that passed, in order, and the reasons for the others."""
+    """What became of one chunk: pictures that passed, in order, and the reasons for the others.
+
+    ``images`` uint8 [n, size, size, 3] holds until the next chunk is asked for.
+    """
 
     index: list[int]
-    images: np.ndarray  # uint8 [n, size, size, 3]
     digests: list[bytes]  # SHA-256 of each image
     enlarged: int
     rejected: list[tuple[int, str]]
+    images: np.ndarray
 
 
-@dataclass
-class _Shard:
-    """Pictures of one split that wait to fill a shard."""
+class _Labels:
+    """Labels as numbers: int32 by column, -1 where a picture has none."""
 
-    split: str
-    number: int = 0
-    waiting: int = 0
-    images: list[np.ndarray] = field(default_factory=list)
-    index: list[int] = field(default_factory=list)
+    def __init__(self, columns: Sequence[str], labels: dict[str, dict[str, str]]) -> None:
+        self.values = {name: sorted({row[name] for row in labels.values() if name in row}) for name in columns}
+        self._codes = {name: {value: code for code, value in enumerate(rows)} for name, rows in self.values.items()}
+        self._labels = labels
+
+    def tensors(self, names: Sequence[str]) -> dict[str, np.ndarray]:
+        rows = [self._labels.get(name, {}) for name in names]
+        return {
+            f"label.{column}": np.asarray([code.get(row.get(column, ""), -1) for row in rows], np.int32)
+            for column, code in self._codes.items()
+        }
+
+
+class _ShardWriter:
+    """Gathers the pictures of one split and writes a shard whenever ``SHARD_BYTES`` are full."""
+
+    def __init__(self, folder: Path, split: str, size: int, names: Sequence[str], labels: _Labels) -> None:
+        self._folder, self._split, self._names, self._labels = folder, split, names, labels
+        self._images = np.empty((max(1, SHARD_BYTES // (size**2 * 3)), size, size, 3), np.uint8)
+        self._index: list[int] = []
+        self.written: list[dict[str, Any]] = []
+
+    def add(self, chunk: _Decoded, places: list[int]) -> None:
+        for part in _cut(places, len(self._images) - len(self._index), len(self._images)):
+            start = len(self._index)
+            np.take(chunk.images, part, axis=0, out=self._images[start : start + len(part)])
+            self._index += [chunk.index[place] for place in part]
+            if len(self._index) == len(self._images):
+                self.flush()
+
+    def flush(self) -> None:
+        if not self._index:
+            return
+        tensors: dict[str, np.ndarray] = {
+            "images": self._images[: len(self._index)],
+            "index": np.asarray(self._index, np.int32),
+            **self._labels.tensors([self._names[index] for index in self._index]),
+        }
+        path = self._folder / f"{self._split}-{len(self.written):05d}.safetensors"
+        save_file(tensors, path)  # straight from memory; the folder is renamed when all are there
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+        self.written.append(
+            {"file": path.name, "split": self._split, "count": len(self._index), "sha256": sha256(path)}
+        )
+        self._index = []
 
 
 def write_shards(raw: Path, folder: Path, params: PreprocessParams, workers: int) -> dict[str, Any]:
@@ -56,37 +101,19 @@ def write_shards(raw: Path, folder: Path, params: PreprocessParams, workers: int
     Memory holds a few chunks and one shard of each split, whatever the size of the set. The bytes do not depend
     on ``workers``. Raises FaceganError, with the table of reasons, above ``max_reject_fraction``.
     """
-    entries, labels, source = read_raw(raw)
-    columns = {name: sorted({row[name] for row in labels.values() if name in row}) for name in source["labels"]}
-    codes = {name: {value: code for code, value in enumerate(values)} for name, values in columns.items()}
+    entries, labelled, source = read_raw(raw)
+    names = [entry.name for entry in entries]
+    labels = _Labels(source["labels"], labelled)
     rejected = [{"file": name, "reason": reason} for name, reason in source["unreadable"].items()]
+    total = len(entries) + len(rejected)
     seen: set[bytes] = set()
-    shards: list[dict[str, Any]] = []
     duplicates = enlarged = 0
 
     with new_folder(folder) as partial:
-
-        def flush(shard: _Shard) -> None:
-            if not shard.index:
-                return
-            tensors = {"images": np.concatenate(shard.images), "index": np.asarray(shard.index, np.int32)}
-            names = [entries[index].name for index in shard.index]
-            for column, code in codes.items():
-                values = (labels.get(name, {}).get(column) for name in names)
-                tensors[f"label.{column}"] = np.asarray(
-                    [code.get(value, -1) if value else -1 for value in values], np.int32
-                )
-            path = partial / f"{shard.split}-{shard.number:05d}.safetensors"
-            write_atomic(path, save(tensors))
-            shards.append({"file": path.name, "split": shard.split, "count": len(names), "sha256": sha256(path)})
-            shard.number, shard.waiting, shard.images, shard.index = shard.number + 1, 0, [], []
-
-        open_shards = {split: _Shard(split) for split in SPLITS}
-        per_shard = max(1, SHARD_BYTES // (params.size**2 * 3))
-        for chunk in progress(
-            _decode_all(raw / IMAGES, entries, params, workers), -(-len(entries) // _CHUNK), "preprocess", scale=_CHUNK
-        ):
-            rejected += [{"file": entries[index].name, "reason": reason} for index, reason in chunk.rejected]
+        writers = {split: _ShardWriter(partial, split, params.size, names, labels) for split in SPLITS}
+        chunks = _decode_all(raw / IMAGES, entries, params, workers, partial / _SCRATCH)
+        for chunk in progress(chunks, -(-len(entries) // _CHUNK), "preprocess", scale=_CHUNK):
+            rejected += [{"file": names[index], "reason": reason} for index, reason in chunk.rejected]
             enlarged += chunk.enlarged
             keep: dict[str, list[int]] = {split: [] for split in SPLITS}
             for place, digest in enumerate(chunk.digests):
@@ -97,16 +124,12 @@ def write_shards(raw: Path, folder: Path, params: PreprocessParams, workers: int
                     seen.add(digest)
                 keep[_split(digest, params.held_out)].append(place)
             for split, places in keep.items():
-                shard = open_shards[split]
-                for part in _cut(places, per_shard - shard.waiting, per_shard):
-                    shard.images.append(chunk.images[part])
-                    shard.index += [chunk.index[place] for place in part]
-                    shard.waiting += len(part)
-                    if shard.waiting == per_shard:
-                        flush(shard)
-        _refuse_many(rejected, len(entries) + len(source["unreadable"]), params)
-        for shard in open_shards.values():
-            flush(shard)
+                writers[split].add(chunk, places)
+        _refuse_many(rejected, total, params)
+        for writer in writers.values():
+            writer.flush()
+        (partial / _SCRATCH).unlink(missing_ok=True)
+        shards = [shard for writer in writers.values() for shard in writer.written]
         counts = {split: sum(shard["count"] for shard in shards if shard["split"] == split) for split in SPLITS}
         if counts["train"] < 2:
             raise FaceganError(f"preprocess: {counts['train']} pictures are left to train on; at least 2 are needed")
@@ -115,9 +138,9 @@ def write_shards(raw: Path, folder: Path, params: PreprocessParams, workers: int
             "filter": params.filter,
             "pictures": counts,
             "duplicates": duplicates,
-            "enlarged": enlarged / max(1, len(entries) - len(rejected) + len(source["unreadable"])),
+            "enlarged": enlarged / max(1, total - len(rejected)),
             "rejected": sorted(rejected, key=lambda entry: entry["file"]),
-            "labels": columns,
+            "labels": labels.values,
             "shards": sorted(shards, key=lambda shard: shard["file"]),
             "source": source["description"],
         }
@@ -137,17 +160,31 @@ def summary(manifest: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _decode_all(path: Path, entries: list[Entry], params: PreprocessParams, workers: int) -> Iterator[_Decoded]:
-    """Every chunk in order, with no more than a few chunks for each worker under way."""
-    tasks = ((path, start, chunk, params) for start, chunk in _chunks(entries))
+def _decode_all(
+    path: Path, entries: list[Entry], params: PreprocessParams, workers: int, scratch: Path
+) -> Iterator[_Decoded]:
+    """Every chunk in order, with no more than a few chunks for each worker under way.
+
+    Pixels come from the workers through ``scratch``, a file that all of them map: sent as objects they would be
+    copied four times.
+    """
+    slots = 1 if workers == 1 else 4 * workers
+    pixels = np.memmap(scratch, np.uint8, "w+", shape=(slots, _CHUNK, params.size, params.size, 3))
+    tasks = (
+        (path, start, chunk, params, number % slots) for number, (start, chunk) in enumerate(_chunks(entries))
+    )
     if workers == 1:
-        yield from (_decode_chunk(*task) for task in tasks)
+        yield from (_decode_chunk(*task, pixels) for task in tasks)
         return
-    with ProcessPoolExecutor(workers) as pool:
-        under_way: list[Future[_Decoded]] = [pool.submit(_decode_chunk, *task) for task in islice(tasks, 4 * workers)]
-        while under_way:
-            yield under_way.pop(0).result()
-            under_way += [pool.submit(_decode_chunk, *task) for task in islice(tasks, 1)]
+    with ProcessPoolExecutor(workers, initializer=_map, initargs=(scratch, pixels.shape)) as pool:
+        under_way: list[Future[_Decoded]] = [pool.submit(_decode_in_worker, *task) for task in islice(tasks, slots)]
+        for slot in cycle(range(slots)):
+            if not under_way:
+                return
+            decoded = under_way.pop(0).result()
+            decoded.images = pixels[slot]
+            yield decoded
+            under_way += [pool.submit(_decode_in_worker, *task) for task in islice(tasks, 1)]
 
 
 def _chunks(entries: list[Entry]) -> Iterator[tuple[int, list[Entry]]]:
@@ -155,21 +192,37 @@ def _chunks(entries: list[Entry]) -> Iterator[tuple[int, list[Entry]]]:
         yield start, entries[start : start + _CHUNK]
 
 
-def _decode_chunk(path: Path, start: int, entries: list[Entry], params: PreprocessParams) -> _Decoded:
-    index, images, digests, rejected, enlarged = [], [], [], [], 0
+_pixels: np.ndarray  # of a worker process: the scratch file
+
+
+def _map(scratch: Path, shape: tuple[int, ...]) -> None:
+    global _pixels
+    _pixels = np.memmap(scratch, np.uint8, "r+", shape=shape)
+
+
+def _decode_in_worker(path: Path, start: int, entries: list[Entry], params: PreprocessParams, slot: int) -> _Decoded:
+    decoded = _decode_chunk(path, start, entries, params, slot, _pixels)
+    decoded.images = decoded.images[:0]  # the other side has them
+    return decoded
+
+
+def _decode_chunk(
+    path: Path, start: int, entries: list[Entry], params: PreprocessParams, slot: int, pixels: np.ndarray
+) -> _Decoded:
+    decoded = _Decoded([], [], 0, [], pixels[slot])
     with path.open("rb") as archive:
         for place, entry in enumerate(entries, start):
             try:
                 image, larger = decode(read_content(archive, entry), params)
             except Rejected as reason:
-                rejected.append((place, str(reason)))
+                decoded.rejected.append((place, str(reason)))
                 continue
-            index.append(place)
-            images.append(image)
-            digests.append(hashlib.sha256(image.tobytes()).digest())
-            enlarged += larger
-    stacked = np.stack(images) if images else np.empty((0, params.size, params.size, 3), np.uint8)
-    return _Decoded(index, stacked, digests, enlarged, rejected)
+            kept = decoded.images[len(decoded.index)]
+            kept[:] = image
+            decoded.index.append(place)
+            decoded.digests.append(hashlib.sha256(kept).digest())
+            decoded.enlarged += larger
+    return decoded
 
 
 def _split(digest: bytes, held_out: float) -> str:
