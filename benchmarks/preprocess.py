@@ -1,6 +1,5 @@
 """Preprocessing against a plain Pillow loop, and its memory on a large set."""
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -71,7 +70,7 @@ def _repeat(files: list[Path], raw: Path, count: int) -> None:
 
 
 def _watch(process: "subprocess.Popen[bytes]") -> int:
-    """Peak of the summed resident memory of a process and its children, in bytes (Linux)."""
+    """Peak of the summed memory of a process and its children, in bytes (Linux)."""
     peak = 0
     stop = threading.Event()
 
@@ -97,7 +96,9 @@ def _children(pid: int) -> list[int]:
 
 
 def _resident(pid: int) -> int:
+    """Bytes, pages that processes share counted once among them (proportional set size)."""
     try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:
         return 0
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
