@@ -73,6 +73,37 @@ def test_killed_at_ten_random_moments_it_ends_with_the_same_bytes(
     assert "going on at" in clone.log() + clone.run("dvc", "status")
 
 
+WRITES = {
+    "a checkpoint": ".facegan/*/.checkpoint.safetensors.partial",
+    "a sample grid": ".facegan/*/samples/.*.partial",
+    "the weights": "models/.train.partial/*",
+    "the history": "reports/.train.partial/*",
+    "scores": "reports/.evaluate.partial/*",
+    "the export": "models/.export.partial/*",
+}
+
+
+def test_killed_while_something_is_being_written_it_ends_with_the_same_bytes(
+    data_ready: Clone, uninterrupted: Clone, tmp_path: Path
+) -> None:
+    clone = data_ready.copy(tmp_path / "clone")
+    clone.set(**LONGER)
+    clone.environment["FACEGAN_CHECKPOINT_SECONDS"] = "0"
+    for what, pattern in WRITES.items():
+        process = clone.start("dvc", "repro")
+        until = time.monotonic() + 120
+        while not any(clone.root.glob(pattern)):  # without a pause: the moment is short
+            assert process.poll() is None and time.monotonic() < until, f"{what} was not seen: {clone.log()}"
+        kill_group(process)
+    clone.repro()
+    for name in ("models/train/generator.safetensors", "reports/train/history.csv", "models/export/generator.onnx"):
+        assert clone.sha(name) == uninterrupted.sha(name)
+    assert clone.sha("reports/evaluate.json") == uninterrupted.sha("reports/evaluate.json")
+    assert not [path for folder in WRITES.values() for path in clone.root.glob(folder)]
+    (run,) = clone.runs()
+    assert_whole(clone, run.info.run_id)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_asked_to_stop_it_saves_fails_the_stage_and_goes_on_at_the_next_repro(
     data_ready: Clone, uninterrupted: Clone, tmp_path: Path, number: signal.Signals

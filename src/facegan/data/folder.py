@@ -27,6 +27,7 @@ from typing import IO, cast
 from facegan.data.pictures import PictureSet
 from facegan.errors import FaceganError
 from facegan.files import tree_digest
+from facegan.progress import progress
 
 MAX_MEMBERS = 5_000_000
 MAX_PICTURE_BYTES = 512 * 2**20
@@ -86,7 +87,7 @@ _Listing = tuple[dict[str, _Member], dict[str, str]]  # what can be read, and th
 def _open_directory(path: Path) -> Iterator[_Listing]:
     members: dict[str, _Member] = {}
     refused: dict[str, str] = {}
-    for folder, _, files in os.walk(path):
+    for folder, _, files in os.walk(path, onerror=_raise):
         for file in files:
             full = Path(folder, file)
             name = _printable(full.relative_to(path).as_posix())
@@ -95,6 +96,10 @@ def _open_directory(path: Path) -> Iterator[_Listing]:
             else:
                 members[name] = _Member(full.stat().st_size, partial(_open_file, full))
     yield members, refused
+
+
+def _raise(error: OSError) -> None:
+    raise error  # os.walk passes over a folder that it may not read
 
 
 @contextmanager
@@ -197,7 +202,8 @@ def _printable(name: str) -> str:
 
 def _picture_set(path: Path, members: dict[str, _Member], refused: dict[str, str]) -> PictureSet:
     members = {name: members[name] for name in sorted(members) if not _is_litter(name)}
-    digest = tree_digest((name, member.size, _content_digest(member)) for name, member in members.items())
+    looked_at = progress(members.items(), len(members), "check")
+    digest = tree_digest((name, member.size, _content_digest(member)) for name, member in looked_at)
     tables = [name for name in members if PurePosixPath(name).name.lower() == "labels.csv"]
     pictures = {name: member for name, member in members.items() if name not in tables}
     for name, member in list(pictures.items()):

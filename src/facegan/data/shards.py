@@ -170,9 +170,7 @@ def _decode_all(
     """
     slots = 1 if workers == 1 else 4 * workers
     pixels = np.memmap(scratch, np.uint8, "w+", shape=(slots, _CHUNK, params.size, params.size, 3))
-    tasks = (
-        (path, start, chunk, params, number % slots) for number, (start, chunk) in enumerate(_chunks(entries))
-    )
+    tasks = ((path, start, chunk, params, number % slots) for number, (start, chunk) in enumerate(_chunks(entries)))
     if workers == 1:
         yield from (_decode_chunk(*task, pixels) for task in tasks)
         return
