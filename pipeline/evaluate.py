@@ -17,7 +17,7 @@ from facegan.exporting.model import load_generator
 from facegan.files import new_folder, write_json
 from facegan.progress import progress
 from facegan.randomness import latents
-from facegan.training.device import choose_device, make_deterministic
+from facegan.training.device import choose_device, describe, make_deterministic
 
 
 def evaluate(project: Project) -> None:
@@ -34,7 +34,8 @@ def evaluate(project: Project) -> None:
         raise FaceganError(f"evaluate: {len(real)} real pictures are too few; a score with its floor needs at least 4")
 
     with progress(None, len(real) + params.evaluate.generated, "evaluate") as bar:
-        held = reference(real, extractor, n, params.seed, project.state / "cache", digests, bar.update)
+        environment = f"{describe(device)}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+        held = reference(real, extractor, n, params.seed, project.state / "cache", digests, environment, bar.update)
         report = scores(
             network, params.model.latent, held, extractor, params.evaluate.generated, params.seed, device, bar.update
         )

@@ -1,7 +1,6 @@
 """Train: shards to a generator and a discriminator, resumable to the bit, shown in MLflow as it goes."""
 
 import os
-import shutil
 import sys
 from collections.abc import Callable
 
@@ -16,7 +15,7 @@ from facegan.errors import FaceganError
 from facegan.evaluation.judge import quick_score
 from facegan.evaluation.random_network import random_extractor
 from facegan.params import Params
-from facegan.tracking.feed import Feed, set_aside
+from facegan.tracking.feed import Feed, remove, set_aside
 from facegan.tracking.journal import Journal
 from facegan.tracking.lineage import RunSpec, environment, training_key
 from facegan.training.device import choose_device, describe, make_deterministic
@@ -60,6 +59,11 @@ def train(project: Project) -> None:
                 write_models(training, state, key, project.root / TRAINED)
                 write_history(folder, project.root / REPORTS / "train")
                 status = "FINISHED"
+            except torch.OutOfMemoryError as error:
+                raise FaceganError(
+                    "train: the GPU's memory does not hold the pictures and a batch; lower train.batch, or set "
+                    "FACEGAN_DEVICE=cpu"
+                ) from error
             except Stopped:
                 status = "KILLED"
                 print("train: stopped, its state is saved; `dvc repro` goes on from here", flush=True)
@@ -67,10 +71,10 @@ def train(project: Project) -> None:
             finally:
                 journal.write("end", status=status)
                 everything_sent = feed.finish()
+        folder.checkpoint.unlink()  # first: without it, what a kill leaves of the folder is no finished training
         if everything_sent:
-            shutil.rmtree(folder.path)
+            remove(folder.path)
         else:
-            folder.checkpoint.unlink()
             set_aside(folder.path, project.state)
     print(f"train: done; the best weights are those at {state.best_images / 1000:.1f} kimg")
 

@@ -18,7 +18,6 @@ from facegan.params import (
     DataParams,
     Params,
     flatten,
-    images_in,
     load_params,
     parse_params,
     read_yaml,
@@ -534,15 +533,22 @@ def test_flatten_names_a_key_as_it_is_written() -> None:
 
 
 @pytest.mark.parametrize(
-    ("span", "images"),
+    ("tick", "evaluate_every", "fits"),
     [
-        ("60 kimg", 60_000),
-        ("0.5 kimg", 500),
-        ("25 epochs", 25 * 17),
-        ("1 epoch", 17),
-        ("0.1 epochs", 2),
-        ("0.001 epochs", 1),
+        ("4 kimg", "8 kimg", True),
+        ("0.1 kimg", "0.3 kimg", True),
+        ("1 epoch", "3 epochs", True),
+        ("4 kimg", "1 epoch", True),  # how many images an epoch has is not known here
+        ("4 kimg", "6 kimg", False),
+        ("4 kimg", "1 kimg", False),
+        ("2 epochs", "1 epoch", False),
     ],
 )
-def test_a_span_is_counted_in_images(span: str, images: int) -> None:
-    assert images_in(span, training_pictures=17) == images
+def test_scores_fall_on_ticks(tick: str, evaluate_every: str, fits: bool) -> None:
+    values = changed("train.tick", tick)
+    values["train"]["evaluate_every"] = evaluate_every
+    if fits:
+        validate_params(values, "params.yaml")
+    else:
+        with pytest.raises(FaceganError, match=r"train\.evaluate_every: .* should be a whole number of ticks"):
+            validate_params(values, "params.yaml")

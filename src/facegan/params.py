@@ -115,13 +115,13 @@ class TrainParams(Block):
         for key in ("duration", "tick", "evaluate_every"):
             if float(getattr(self, key).split()[0]) <= 0:
                 raise ValueError(f"train.{key}: {getattr(self, key)!r} is nothing; write for example '4 kimg'")
+        (tick, of_tick), (every, of_every) = self.tick.split(), self.evaluate_every.split()
+        ticks = float(every) / float(tick)
+        if of_tick[:4] == of_every[:4] and (ticks < 0.999 or abs(ticks - round(ticks)) > 1e-6 * ticks):
+            raise ValueError(
+                f"train.evaluate_every: {self.evaluate_every!r} should be a whole number of ticks ({self.tick!r})"
+            )
         return self
-
-
-def images_in(span: str, training_pictures: int) -> int:
-    """How many images a span such as "60 kimg" or "25 epochs" shows, given the size of the training set."""
-    number, unit = span.split()
-    return max(1, round(float(number) * (1000 if unit == "kimg" else training_pictures)))
 
 
 class InceptionParams(Block):

@@ -104,7 +104,7 @@ def test_the_judge_draws_latents_of_its_own(tmp_path: Path) -> None:
     quick_score(images, colours(), 3, 1, CPU)(judged)
     rows = {tuple(row) for row in torch.cat(judged.seen).tolist()}
     assert len(rows) == 1000
-    held = reference(images, colours(), 50, 1, tmp_path, [], lambda count: None)
+    held = reference(images, colours(), 50, 1, tmp_path, [], "here", lambda count: None)
     scores(scored, 3, held, colours(), 1000, 1, CPU, lambda count: None)
     assert len(rows & {tuple(row) for row in torch.cat(scored.seen).tolist()}) == 0
     for purpose in ("train", "samples", "norms", "figure"):

@@ -41,7 +41,7 @@ def unreadable() -> Extractor:
 
 
 def refer(images: torch.Tensor, cache: Path, extractor: Extractor | None = None, **changes: Any) -> Reference:
-    settings = {"n": N, "seed": 1, "cache": cache, "digests": ["a", "b"], "progress": silent}
+    settings = {"n": N, "seed": 1, "cache": cache, "digests": ["a", "b"], "environment": "here", "progress": silent}
     return reference(images, extractor or colours(), **(settings | changes))
 
 
@@ -211,7 +211,7 @@ def test_the_protocol_is_complete(report: dict[str, Any]) -> None:
         "dimensions": 3,
         "generated": 150,
         "real": REAL,
-        "kid_subsets": 100,
+        "kid": f"100 subsets of {N // 2} from {N} a side",
         "seed": 1,
     }
     for word in ("averaged", "eval mode", "uint8"):
@@ -274,4 +274,5 @@ def test_a_reference_of_another_space_is_refused(images: torch.Tensor, tmp_path:
 def test_the_subsets_that_the_protocol_names_are_those_that_are_taken(
     images: torch.Tensor, tmp_path: Path, report: dict[str, Any]
 ) -> None:
-    assert module.SUBSETS == kernel.SUBSETS == report["protocol"]["kid_subsets"]
+    assert module.SUBSETS == kernel.SUBSETS
+    assert report["protocol"]["kid"].startswith(f"{kernel.SUBSETS} subsets")

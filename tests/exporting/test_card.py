@@ -14,7 +14,7 @@ def report() -> dict[str, Any]:
     return {
         "fd_random": {"value": 12.3456, "at_n": 13.5791, "floor": 0.98765, "n": 500},
         "kid_random": {"value": 0.012345, "std": 0.0023, "floor": -0.0004321, "floor_std": 0.001, "n": 500},
-        "protocol": {"extractor": "random", "extractor_sha256": "ab" * 32, "generated": 1000, "kid_subsets": 100},
+        "protocol": {"extractor": "random", "extractor_sha256": "ab" * 32, "generated": 1000, "kid": "100 subsets"},
     }
 
 

@@ -202,6 +202,16 @@ def test_damage_costs_only_what_is_damaged(
         assert not (state / "outbox/other-1").exists()
 
 
+def test_a_folder_that_its_own_training_removes_meanwhile_is_passed_over(
+    working: Path, state: Path, local: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = state / "outbox/gone-1"
+    monkeypatch.setattr(feed, "unsent", lambda state: [gone, working])  # as listed a moment ago
+    write_journal(working)
+    send_backlog(state, local)
+    assert_complete(local, run_of(local))
+
+
 def test_signals_are_for_the_training(working: Path, local: Server) -> None:
     feeder = started(working, local)
     write_journal(working)

@@ -7,14 +7,29 @@ import pytest
 import torch
 
 from facegan.errors import FaceganError
-from facegan.training.device import choose_device, describe, make_deterministic
+from facegan.training.device import choose_device, describe, make_deterministic, upload
 
 
 @pytest.mark.parametrize("name", [None, ""])
 @pytest.mark.parametrize("there", [True, False])
 def test_the_gpu_is_taken_when_there_is_one(monkeypatch: pytest.MonkeyPatch, name: str | None, there: bool) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
+    monkeypatch.setattr(torch, "zeros", lambda *_, device: torch.ones(1))  # no test machine has one to try
     assert choose_device(name) == torch.device("cuda" if there else "cpu")
+
+
+def test_a_gpu_that_cannot_compute_is_passed_over_with_a_warning(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("the GPU of this machine works")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)  # as of a card without kernels in this build
+    assert choose_device(None) == torch.device("cpu")
+    assert "the GPU cannot be used" in capsys.readouterr().err
+
+
+def test_a_tensor_is_uploaded_whole() -> None:
+    assert torch.equal(upload(torch.arange(5), torch.device("cpu")), torch.arange(5))
 
 
 def test_the_device_asked_for_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:

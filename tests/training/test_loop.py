@@ -25,7 +25,7 @@ from facegan.networks import build_generator
 from facegan.params import TrainParams
 from facegan.tracking.journal import NAME, Journal, read_rows
 from facegan.training import loop
-from facegan.training.loop import NotFinite, Plan, Stopped
+from facegan.training.loop import NotFinite, Plan, Stopped, images_in
 from facegan.training.state import weights
 from training.tiny import CPU, STEPS, TICK, Tiny
 
@@ -62,7 +62,7 @@ def test_an_epoch_is_the_whole_training_set(tiny: Tiny, duration: str, steps: in
 
 
 def test_a_tick_longer_than_the_training_is_the_training(tiny: Tiny) -> None:
-    plan = Plan.of(tiny.train(batch=10, duration="0.1 kimg", tick="5 kimg", evaluate_every="9 kimg"), 100)
+    plan = Plan.of(tiny.train(batch=10, duration="0.1 kimg", tick="5 kimg", evaluate_every="10 kimg"), 100)
     assert (plan.steps, plan.steps_per_tick) == (10, 10)
     assert [step for step in range(1, 11) if plan.ends_tick(step)] == [10]
     assert [step for step in range(1, 11) if plan.scores(step)] == [10]
@@ -502,6 +502,25 @@ def test_a_checkpoint_of_another_architecture_starts_over(tiny: Tiny, capsys: py
     assert "starting over" in capsys.readouterr().err
 
 
+def test_sample_grids_that_are_gone_are_drawn_again_from_the_start(
+    tiny: Tiny, capsys: pytest.CaptureFixture[str]
+) -> None:
+    expected = tiny.finish("whole")
+    tiny.run("killed")  # finished, and killed while its folder was being removed
+    next((tiny.home / "killed/samples").glob("*.png")).unlink()
+    assert tiny.finish("killed") == expected
+    assert "sample grids that the journal names are gone; starting over" in capsys.readouterr().err
+
+
+def test_a_generator_without_a_score_keeps_the_last_good_state(tiny: Tiny) -> None:
+    def score(network: Any) -> float:
+        raise ValueError("the statistics are not finite")
+
+    with pytest.raises(NotFinite, match=r"cannot be scored at \d+ images \(the statistics are not finite\)"):
+        tiny.run("run", score=score)
+    assert any(row["kind"] == "alarm" for row in read_rows(tiny.home / "run"))
+
+
 @pytest.mark.parametrize("kept", [0, 3])
 def test_a_journal_that_lacks_rows_starts_over(tiny: Tiny, capsys: pytest.CaptureFixture[str], kept: int) -> None:
     expected = tiny.finish("whole")
@@ -614,3 +633,18 @@ def test_a_discriminator_that_has_won_raises_the_alarm(
 def test_an_ordinary_training_raises_no_alarm(tiny: Tiny) -> None:
     tiny.run("run")
     assert not [row for row in read_rows(tiny.home / "run") if row["kind"] == "alarm"]
+
+
+@pytest.mark.parametrize(
+    ("span", "images"),
+    [
+        ("60 kimg", 60_000),
+        ("0.5 kimg", 500),
+        ("25 epochs", 25 * 17),
+        ("1 epoch", 17),
+        ("0.1 epochs", 2),
+        ("0.001 epochs", 1),
+    ],
+)
+def test_a_span_is_counted_in_images(span: str, images: int) -> None:
+    assert images_in(span, training_pictures=17) == images

@@ -40,9 +40,9 @@ class Tiny:
         return ModelParams(**(values | changes))
 
     def train(
-        self, steps: int = STEPS, every: int = TICK, score: int = TICK, batch: int = 4, **changes: Any
+        self, steps: int = STEPS, every: int = TICK, score: int | None = None, batch: int = 4, **changes: Any
     ) -> TrainParams:
-        """``steps``, ``every`` (a tick) and ``score`` count steps."""
+        """``steps``, ``every`` (a tick) and ``score`` (every tick) count steps."""
         values: dict[str, Any] = {
             "duration": f"{steps * batch / 1000} kimg",
             "batch": batch,
@@ -55,7 +55,7 @@ class Tiny:
             "flip": True,
             "ema_kimg": 0.01,
             "tick": f"{every * batch / 1000} kimg",
-            "evaluate_every": f"{score * batch / 1000} kimg",
+            "evaluate_every": f"{(score or every) * batch / 1000} kimg",
             "samples": 5,
         }
         return TrainParams(**(values | changes))

@@ -27,6 +27,7 @@ from facegan.progress import progress
 
 SHARD_BYTES = 32 * 2**20
 _CHUNK = 64  # pictures that a worker takes at a time
+SCRATCH_BYTES = 256 * 2**20
 _SCRATCH = ".scratch"
 
 
@@ -168,8 +169,12 @@ def _decode_all(
     Pixels come from the workers through ``scratch``, a file that all of them map: sent as objects they would be
     copied four times.
     """
-    slots = 1 if workers == 1 else 4 * workers
-    pixels = np.memmap(scratch, np.uint8, "w+", shape=(slots, _CHUNK, params.size, params.size, 3))
+    shape = (_CHUNK, params.size, params.size, 3)
+    slots = 1 if workers == 1 else min(4 * workers, max(workers, SCRATCH_BYTES // int(np.prod(shape))))
+    with scratch.open("wb") as file:
+        for _ in range(slots):  # written, not only made as long: a full disk is an error here, and a crash once mapped
+            file.write(bytes(int(np.prod(shape))))
+    pixels = np.memmap(scratch, np.uint8, "r+", shape=(slots, *shape))
     tasks = ((path, start, chunk, params, number % slots) for number, (start, chunk) in enumerate(_chunks(entries)))
     if workers == 1:
         yield from (_decode_chunk(*task, pixels) for task in tasks)

@@ -33,14 +33,21 @@ class Reference:
 
 
 def reference(
-    images: torch.Tensor, extractor: Extractor, n: int, seed: int, cache: Path, digests: list[str], progress: Progress
+    images: torch.Tensor,
+    extractor: Extractor,
+    n: int,
+    seed: int,
+    cache: Path,
+    digests: list[str],
+    environment: str,
+    progress: Progress,
 ) -> Reference:
     """Features of uint8 ``images`` [m, h, w, 3], from ``cache`` when the same have been there before.
 
-    ``digests`` are those of the shards: with the extractor, the device, ``n`` and the seed they decide the result.
+    ``digests`` are those of the shards: with the extractor, the ``environment`` (device, threads, torch), ``n`` and
+    the seed they decide the result.
     """
-    kind = images.device.type
-    key = json_digest([sorted(digests), extractor.sha256, extractor.protocol, kind, torch.__version__, n, seed])
+    key = json_digest([sorted(digests), extractor.sha256, extractor.protocol, environment, n, seed])
     path = cache / f"reference-{key[:16]}.safetensors"
     names = ("everything", "first", "second")
     if path.is_file():
@@ -84,7 +91,8 @@ def scores(
 ) -> dict[str, Any]:
     """Frechet and kernel distance of ``generated`` pictures, with floors, as ``reports/evaluate.json`` holds them.
 
-    ``at_n`` and ``floor`` are over n pictures a side and may be compared with each other; ``value`` is over all.
+    Of the Frechet distance, ``at_n`` and ``floor`` are over n pictures a side and may be compared with each other, and
+    ``value`` is over all. The kernel distance is unbiased and needs no more than n a side.
     """
     n = len(real.features_first)
     everything, first = FeatureStatistics(extractor.sha256), FeatureStatistics(extractor.sha256)
@@ -126,7 +134,7 @@ def scores(
             "real": real.everything.count,
             "real_pictures": "all shards, training and held out, not mirrored",
             "generator": "averaged weights, eval mode, rounded to uint8",
-            "kid_subsets": SUBSETS,
+            "kid": f"{SUBSETS} subsets of {kid.subset_size} from {n} a side",
             "seed": seed,
         },
     }

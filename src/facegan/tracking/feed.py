@@ -80,6 +80,12 @@ def set_aside(folder: Path, state: Path) -> None:
     folder.rename(target)
 
 
+def remove(folder: Path) -> None:
+    """Delete a folder of which everything is sent, while nobody feeds from it."""
+    with alone(folder, wait=True):
+        shutil.rmtree(folder)
+
+
 def send(folder: Path, server: "Server") -> None:
     """Send all of a folder's journal. Raises whatever MLflow raises."""
     _Sender(folder, server).send(training=False)
@@ -88,16 +94,19 @@ def send(folder: Path, server: "Server") -> None:
 def send_backlog(state: Path, server: "Server") -> None:
     """Send what earlier trainings could not; raises when the server still cannot be reached."""
     for folder in unsent(state):
-        with alone(folder, wait=False) as free:
-            if not free:
-                continue  # a feeder is at it
-            try:
+        try:
+            with alone(folder, wait=False) as free:
+                if not free:
+                    continue  # a feeder is at it
                 send(folder, server)
-            except FaceganError as error:
-                print(f"tracking: {error}; {folder} is left as it is", file=sys.stderr)
-                continue
-        if folder.parent.name == OUTBOX:
-            shutil.rmtree(folder, ignore_errors=True)
+                if folder.parent.name == OUTBOX:
+                    shutil.rmtree(folder)
+        except FaceganError as error:
+            print(f"tracking: {error}; {folder} is left as it is", file=sys.stderr)
+        except FileNotFoundError:
+            if folder.is_dir():
+                raise
+            # its own training has sent and removed it meanwhile
 
 
 class _Sender:
@@ -164,7 +173,10 @@ def _sent(folder: Path) -> int:
 
 
 def _size(folder: Path) -> int:
-    return (folder / NAME).stat().st_size
+    try:
+        return (folder / NAME).stat().st_size
+    except FileNotFoundError:  # removed meanwhile: nothing is left to send
+        return 0
 
 
 def main() -> int:

@@ -1,6 +1,7 @@
 """Which device a training runs on, and the settings that make its bits repeatable."""
 
 import os
+import sys
 
 import torch
 
@@ -9,14 +10,23 @@ from facegan.errors import FaceganError
 
 def choose_device(name: str | None) -> torch.device:
     """The device asked for, else the GPU when there is one. Raises FaceganError when it is not there."""
-    if not name:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        device = torch.device(name)
-        torch.zeros(1, device=device).item()
+        device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+        torch.zeros(1, device=device).add_(1).item()  # a card that this build has no kernels for fails only now
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise FaceganError(f"FACEGAN_DEVICE: {name!r} cannot be used here ({str(error).splitlines()[0]})") from error
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        if not name:
+            print(f"warning: the GPU cannot be used ({reason}); going on with the CPU", file=sys.stderr)
+            return torch.device("cpu")
+        raise FaceganError(f"FACEGAN_DEVICE: {name!r} cannot be used here ({reason})") from error
     return device
+
+
+def upload(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """The tensor on ``device``; to a GPU without waiting for what it computes."""
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)  # from pageable memory the copy would wait
 
 
 def make_deterministic(device: torch.device) -> None:

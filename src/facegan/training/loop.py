@@ -12,12 +12,13 @@ from tqdm import tqdm
 
 from facegan.data.batches import BatchSequence, to_network, to_uint8
 from facegan.errors import FaceganError
-from facegan.params import ModelParams, TrainParams, images_in
+from facegan.params import ModelParams, TrainParams
 from facegan.pictures import write_grid
 from facegan.randomness import generator as random_generator
 from facegan.randomness import latents
 from facegan.tracking.journal import Journal
 from facegan.training import ema
+from facegan.training.device import upload
 from facegan.training.state import TrainingState, weights
 from facegan.training.step import COLUMNS, train_step
 from facegan.training.working import WorkingFolder
@@ -32,6 +33,12 @@ class Stopped(Exception):
 
 class NotFinite(FaceganError):
     """A loss or gradient is not finite; the last good checkpoint is kept."""
+
+
+def images_in(span: str, training_pictures: int) -> int:
+    """How many images a span such as "60 kimg" or "25 epochs" shows, given the size of the training set."""
+    number, unit = span.split()
+    return max(1, round(float(number) * (1000 if unit == "kimg" else training_pictures)))
 
 
 @dataclass(frozen=True)
@@ -130,6 +137,8 @@ class Training:
         )
         if ticks < passed:
             return self._start_over("the journal lacks rows that the checkpoint has passed")
+        if not all((self.folder.path / row["file"]).is_file() for row in self.journal.rows() if row["kind"] == "image"):
+            return self._start_over("sample grids that the journal names are gone")
         print(f"train: going on at {state.step * self.train.batch / 1000:.1f} kimg", flush=True)
         return state
 
@@ -143,12 +152,12 @@ class Training:
         return TrainingState.start(self.model, self.train, self.size, self.seed, rows, len(COLUMNS), self.device)
 
     def _step(self, state: TrainingState) -> None:
-        chosen = self.batches.indices(state.step).to(self.device)
+        chosen = upload(self.batches.indices(state.step), self.device)
         real = to_network(self.images[chosen])
         if self.train.flip:
             mirrored = torch.rand(len(real), generator=random_generator(self.seed, "flip", state.step)) < 0.5
-            real = torch.where(mirrored.to(self.device)[:, None, None, None], real.flip(3), real)
-        latent = latents(self.train.batch, self.model.latent, self.seed, "train", state.step).to(self.device)
+            real = torch.where(upload(mirrored, self.device)[:, None, None, None], real.flip(3), real)
+        latent = upload(latents(self.train.batch, self.model.latent, self.seed, "train", state.step), self.device)
         losses = train_step(state, self.train, real, latent)
         state.losses[state.step % self.plan.steps_per_tick] = losses
         state.step += 1
@@ -170,7 +179,14 @@ class Training:
         self._report(values, images, rate, bar)
 
     def _judge(self, state: TrainingState, images: int) -> float:
-        score = self.score(state.average)
+        try:
+            score = self.score(state.average)
+        except ValueError as error:  # its pictures have no finite statistics
+            self.journal.write("alarm", images, alarm=f"no score: {error}")
+            raise NotFinite(
+                f"train: the generator cannot be scored at {images} images ({error}); the last good state is kept; "
+                "try a lower train.lr_generator or train.lr_discriminator, or fp32"
+            ) from error
         if state.best_score is None or score < state.best_score:
             state.best_score, state.best_images, state.best_weights = score, images, weights(state.average)
         return score
