@@ -17,7 +17,7 @@ from facegan.evaluation.random_network import random_extractor
 from facegan.params import Params
 from facegan.tracking.feed import Feed, remove, set_aside
 from facegan.tracking.journal import Journal
-from facegan.tracking.lineage import RunSpec, environment, training_key
+from facegan.tracking.lineage import RunSpec, environment, training_key, write_environments
 from facegan.training.device import choose_device, describe, make_deterministic
 from facegan.training.loop import Stopped, Training
 from facegan.training.outputs import write_history, write_models
@@ -71,6 +71,7 @@ def train(project: Project) -> None:
             finally:
                 journal.write("end", status=status)
                 everything_sent = feed.finish()
+        write_environments(project.state, key, journal.rows())
         folder.checkpoint.unlink()  # first: without it, what a kill leaves of the folder is no finished training
         if everything_sent:
             remove(folder.path)

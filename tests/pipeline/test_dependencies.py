@@ -22,6 +22,7 @@ CANNOT_CHANGE_A_RESULT = {
     "pipeline/__init__.py": "refuses a Python without facegan",
     "src/facegan/params.py": "the schema: it has no defaults, and the values are in params.yaml",
     "src/facegan/errors.py": "one exception",
+    "src/facegan/processes.py": "ends what was orphaned",
     "src/facegan/progress.py": "a bar on the screen",
     "src/facegan/tracking/": "journal and MLflow: views of a training",
     "src/facegan/cli/": "finds the project, reads its parameters, prints",

@@ -32,7 +32,7 @@ def test_nothing_to_do_is_said_so_and_status_is_clean(finished: Clone) -> None:
 
 def test_no_working_state_is_left(finished: Clone) -> None:
     left = {path.name for path in (finished.root / ".facegan").iterdir()}
-    assert left == {"cache", "locks", "mlflow.lock"}
+    assert left == {"cache", "environments", "locks", "mlflow.lock"}
 
 
 def test_outputs_name_no_machine_and_no_time(finished: Clone) -> None:

@@ -212,6 +212,23 @@ def test_a_folder_that_its_own_training_removes_meanwhile_is_passed_over(
     assert_complete(local, run_of(local))
 
 
+def test_a_database_that_is_deleted_under_it_is_made_anew(working: Path, local: Server) -> None:
+    write_journal(working, range(1, 3), end=None)
+    feeder = started(working, local)
+    wait_for(lambda: find_run(local, "a" * 64), 60, "the run")
+    for path in Path(local.uri.removeprefix("sqlite:///")).parent.glob("mlflow.db*"):
+        path.unlink()
+    write_journal(working, range(3, 4))
+    assert feeder.finish()
+    code = """
+import sys; from mlflow import MlflowClient
+client = MlflowClient(sys.argv[1]); (run,) = client.search_runs(["1"])
+print(len(client.get_metric_history(run.info.run_id, "d_real")))"""
+    command = [sys.executable, "-c", code, local.uri]  # this process still holds the deleted one
+    told = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == "3"
+
+
 def test_signals_are_for_the_training(working: Path, local: Server) -> None:
     feeder = started(working, local)
     write_journal(working)

@@ -4,10 +4,12 @@ import math
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
+from facegan.tracking import view
 from facegan.tracking.view import MlflowClient, RunView, Server, find_run
 from tests.tracking.made import artifacts, history, pictures, spec
 
@@ -29,9 +31,45 @@ def test_a_run_that_was_deleted_is_made_anew(server: Server, client: MlflowClien
     assert RunView(server, spec()).run_id != view.run_id
 
 
+def test_an_experiment_that_was_deleted_is_restored(server: Server, client: MlflowClient) -> None:
+    first = RunView(server, spec())
+    client.delete_experiment(first.experiment_id)
+    RunView(server, spec("c" * 64)).metrics([("loss", 1, 0.5, 1)])
+    assert client.get_experiment(first.experiment_id).lifecycle_stage == "active"
+
+
+def test_other_outputs_of_the_same_parameters_are_another_run(server: Server) -> None:
+    here, there = {"facegan.sha256.generator": "1"}, {"facegan.sha256.generator": "2"}
+    fed = RunView(server, spec())
+    first = RunView(server, spec(), here)
+    assert first.run_id == fed.run_id  # it holds no outputs yet
+    first.set_tags(here)
+    second = RunView(server, spec(), there)
+    assert second.run_id != first.run_id
+    second.set_tags(there)
+    assert [RunView(server, spec(), digests).run_id for digests in (here, there)] == [first.run_id, second.run_id]
+
+
+def test_clones_that_make_a_run_at_the_same_moment_share_the_older(
+    server: Server, client: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    older = RunView(server, spec())
+    found = view._find
+    calls: list[object] = []
+
+    def look(*given: Any, **named: Any) -> Any:
+        calls.append(given)
+        return found(*given, **named) if len(calls) > 1 else None  # the first, before the other has made its run
+
+    monkeypatch.setattr(view, "_find", look)
+    assert RunView(server, spec()).run_id == older.run_id
+    assert len(client.search_runs([older.experiment_id])) == 1
+
+
 def test_processes_that_open_a_new_database_at_once_make_one_run(tmp_path: Path) -> None:
     code = """
 import sys; from pathlib import Path
+from facegan.tracking import view
 from facegan.tracking.view import RunView, Server
 from tests.tracking.made import spec
 folder = Path(sys.argv[1])

@@ -5,13 +5,12 @@ import errno
 import os
 import signal
 import sys
-import threading
-import time
 from collections.abc import Callable
 from types import FrameType
 
 from facegan.cli.project import Project
 from facegan.errors import FaceganError
+from facegan.processes import PARENT, end_with
 
 # What a person can put right: a full or read-only disk, a path that is a folder or is not there.
 _USERS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EISDIR, errno.ENOTDIR, errno.ENOENT)
@@ -42,7 +41,7 @@ def run_stage(stage: Callable[[Project], None]) -> None:
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     debug = parser.parse_args().debug or bool(os.environ.get("FACEGAN_DEBUG"))
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-    _end_with_parent()
+    end_with(PARENT, lambda: os.kill(os.getpid(), signal.SIGTERM))  # SIGTERM to `dvc` alone leaves its stage running
     sys.exit(guarded(lambda: stage(Project.find()), debug))
 
 
@@ -64,15 +63,3 @@ def guarded(work: Callable[[], None], debug: bool) -> int:
         print("interrupted", file=sys.stderr)
         return 130
     return 0
-
-
-def _end_with_parent() -> None:
-    """SIGTERM to ``dvc`` alone would leave the stage running: when the parent is gone, stop as if asked."""
-    parent = os.getppid()
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=watch, daemon=True, name="parent").start()

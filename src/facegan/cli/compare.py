@@ -58,8 +58,11 @@ def _load(project: Project, wanted: list[str]) -> list[Compared]:
         if not found:
             raise FaceganError(f"compare: experiment {server.experiment!r} holds no run yet; `dvc repro` makes one")
         return [_read(client, run) for run in ([_pick(found, name) for name in wanted] if wanted else found)]
-    except mlflow.MlflowException as error:
-        raise FaceganError(f"compare: MLflow does not answer: {redact(str(error)).splitlines()[0]}") from error
+    except FaceganError:
+        raise
+    except Exception as error:  # MLflow lets those of its database, of HTTP and of its stores through
+        reason = (redact(str(error)).splitlines() or [type(error).__name__])[0]
+        raise FaceganError(f"compare: MLflow does not answer: {reason}") from error
 
 
 def _pick(runs: list[Any], wanted: str) -> Any:

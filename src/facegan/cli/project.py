@@ -70,7 +70,9 @@ class Project:
 
     def tracking(self) -> tuple[str, str, Path, Path]:
         """Arguments of a ``Server``: URI, experiment, local artifacts, lock file."""
-        uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.home / 'mlflow.db'}"
+        uri = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
+        if uri.startswith("sqlite:///"):  # relative to the repository, also when an experiment runs in a copy
+            uri = f"sqlite:///{self.home / uri.removeprefix('sqlite:///')}"
         experiment = os.environ.get("MLFLOW_EXPERIMENT_NAME") or "facegan"
         return uri, experiment, self.home / "mlartifacts", self.state / "mlflow.lock"
 

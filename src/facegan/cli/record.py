@@ -3,20 +3,19 @@
 from facegan.cli.project import EXPORTED, RAW, REPORTS, SHARDS, TRAINED, Project
 from facegan.errors import FaceganError
 from facegan.files import read_json
-from facegan.tracking.lineage import RunSpec, redact
+from facegan.tracking.lineage import RunSpec, environment_tags, read_environments, redact
 
 
 def record_run(project: Project) -> None:
     """Send what earlier trainings could not, then fill the run of these outputs. Raises FaceganError."""
-    from mlflow.exceptions import MlflowException
-
     from facegan.tracking.feed import send_backlog
     from facegan.tracking.record import Outputs, record
 
     outputs = Outputs(*(project.root / folder for folder in (RAW, SHARDS, TRAINED, EXPORTED, REPORTS)))
     try:
         config = read_json(outputs.trained / "config.json")
-        spec = RunSpec.of(project.params(), config["training_key"], config["size"], project.tags())
+        tags = environment_tags(read_environments(project.state, config["training_key"])) | project.tags()
+        spec = RunSpec.of(project.params(), config["training_key"], config["size"], tags)
         params_yaml = (project.root / "params.yaml").read_text(encoding="utf-8")
         server = project.server()
         send_backlog(project.state, server)
@@ -25,8 +24,10 @@ def record_run(project: Project) -> None:
         raise FaceganError(
             f"record: {error.filename} is missing; run `dvc repro`, or `dvc pull` for a run that exists"
         ) from error
-    except (MlflowException, OSError) as error:  # requests raises an OSError of its own
-        reason = redact(str(error)).splitlines()[0][:300]
+    except FaceganError:
+        raise
+    except Exception as error:  # MLflow lets those of its database, of HTTP and of its stores through
+        reason = (redact(str(error)).splitlines() or [type(error).__name__])[0][:300]
         raise FaceganError(
             f"record: MLflow did not take the run ({reason}); when it is back: `facegan record`"
         ) from error

@@ -6,6 +6,7 @@ worker processes can read a picture at its offset.
 
 import csv
 import io
+import os
 import zipfile
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -15,6 +16,7 @@ from typing import Any, NamedTuple
 from facegan.data.pictures import PictureSet
 from facegan.errors import FaceganError
 from facegan.files import new_folder, read_json, sha256, write_json
+from facegan.processes import end_with
 from facegan.progress import progress
 
 IMAGES, LABELS, MANIFEST = "images.zip", "labels.csv", "manifest.json"
@@ -86,7 +88,7 @@ def read_content(archive: "io.BufferedReader", entry: Entry) -> bytes:
 def _contents(pictures: PictureSet, workers: int) -> Iterator[tuple[str, bytes | str]]:
     """Each name with its bytes, or with the reason why there are none."""
     if pictures.drawn and workers > 1:
-        pool = ProcessPoolExecutor(workers)
+        pool = ProcessPoolExecutor(workers, initializer=end_with, initargs=(os.getpid(),))
         try:
             yield from zip(pictures.names, pool.map(pictures.read, pictures.names, chunksize=32), strict=True)
         finally:

@@ -23,6 +23,7 @@ from facegan.data.manifest import MANIFEST, SPLITS
 from facegan.errors import FaceganError
 from facegan.files import new_folder, sha256, write_json
 from facegan.params import PreprocessParams
+from facegan.processes import end_with
 from facegan.progress import progress
 
 SHARD_BYTES = 32 * 2**20
@@ -179,7 +180,7 @@ def _decode_all(
     if workers == 1:
         yield from (_decode_chunk(*task, pixels) for task in tasks)
         return
-    with ProcessPoolExecutor(workers, initializer=_map, initargs=(scratch, pixels.shape)) as pool:
+    with ProcessPoolExecutor(workers, initializer=_begin_worker, initargs=(os.getpid(), scratch, pixels.shape)) as pool:
         under_way: list[Future[_Decoded]] = [pool.submit(_decode_in_worker, *task) for task in islice(tasks, slots)]
         for slot in cycle(range(slots)):
             if not under_way:
@@ -198,8 +199,9 @@ def _chunks(entries: list[Entry]) -> Iterator[tuple[int, list[Entry]]]:
 _pixels: np.ndarray  # of a worker process: the scratch file
 
 
-def _map(scratch: Path, shape: tuple[int, ...]) -> None:
+def _begin_worker(parent: int, scratch: Path, shape: tuple[int, ...]) -> None:
     global _pixels
+    end_with(parent)
     _pixels = np.memmap(scratch, np.uint8, "r+", shape=shape)
 
 

@@ -196,14 +196,26 @@ def main() -> int:
         return _follow(arguments.folder, server)
 
 
+def _database(server: "Server") -> int | None:
+    """Which file a local database is; another one when it was deleted and made anew."""
+    try:
+        return Path(server.uri.removeprefix("sqlite:///")).stat().st_ino if server.local else None
+    except FileNotFoundError:
+        return None
+
+
 def _follow(folder: Path, server: "Server") -> int:
     sender: _Sender | None = None
+    opened: int | None = None
     told = backlog = False
     deadline = float("inf")
     pause = 1.0
     while True:
         try:
+            if opened and _database(server) != opened:  # MLflow would go on writing into the deleted file: begin again
+                os.execv(sys.executable, [sys.executable, "-m", "facegan.tracking.feed", *sys.argv[1:]])  # noqa: S606
             sender = sender or _Sender(folder, server)
+            opened = opened or _database(server)
             sender.send(training=deadline == float("inf"))
             if not backlog:
                 send_backlog(folder.parent, server)

@@ -34,8 +34,8 @@ def training_key(params: Params, shard_digests: Iterable[str], code: str) -> str
 
 
 def lineage_key(training: str, params: Params) -> str:
-    """What decides everything a run reports: the training, and how it is evaluated and exported."""
-    return json_digest([training, params.model_dump(include={"evaluate", "export"})])
+    """What makes a row in MLflow: the training, and every parameter around it."""
+    return json_digest([training, params.model_dump()])
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,19 @@ def environment(device: str, threads: int) -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": {name: version(name) for name in _PACKAGES},
     }
+
+
+def write_environments(state: Path, key: str, rows: Iterable[dict[str, Any]]) -> None:
+    """Keep where a training started and went on, which its outputs do not tell."""
+    write_json(state / "environments" / f"{key}.json", [row["environment"] for row in rows if row["kind"] == "start"])
+
+
+def read_environments(state: Path, key: str) -> list[dict[str, Any]]:
+    """Empty for a training of another machine, or one that was done before its working state was deleted."""
+    try:
+        return list(read_json(state / "environments" / f"{key}.json"))
+    except (OSError, ValueError):
+        return []
 
 
 def environment_tags(environments: Iterable[dict[str, Any]]) -> dict[str, str]:

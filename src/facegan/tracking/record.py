@@ -48,7 +48,8 @@ class Outputs:
 
 def record(server: Server, spec: RunSpec, outputs: Outputs, params_yaml: str, changes: str) -> str:
     """Make the run of ``spec`` whole; gives its id. Raises whatever MLflow raises."""
-    view = RunView(server, spec)
+    digests = outputs.digests()
+    view = RunView(server, spec, digests)
     config = read_json(outputs.trained / "config.json")
     now = time.time_ns() // 1_000_000
     view.metrics((key, step, value, now) for key, step, value in _metrics(outputs, config))
@@ -66,7 +67,6 @@ def record(server: Server, spec: RunSpec, outputs: Outputs, params_yaml: str, ch
     if changes:
         view.text(changes, "uncommitted.diff")
     _log_data_set(view, outputs)
-    digests = outputs.digests()
     _log_model(server, view, outputs.exported, digests["facegan.sha256.onnx"])
     view.set_tags({**digests, "facegan.best_images": str(config["best"]["images"])})
     view.set_status("FINISHED")

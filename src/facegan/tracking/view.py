@@ -23,6 +23,7 @@ os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunTag
+from mlflow.exceptions import MlflowException
 from PIL import Image
 
 from facegan.tracking.lineage import RunSpec
@@ -58,28 +59,34 @@ class Server:
 
 
 class RunView:
-    """The run of a lineage. Opening finds it by its tag or creates it; every method adds only what is missing."""
+    """The run of a lineage. Opening finds it by its tag or creates it; every method adds only what is missing.
 
-    def __init__(self, server: Server, spec: RunSpec) -> None:
+    With ``digests`` (tags of the outputs), a run that holds other outputs is another result of the same parameters
+    (of another machine, say, or of changed code behind the training) and is not the one.
+    """
+
+    def __init__(self, server: Server, spec: RunSpec, digests: dict[str, str] | None = None) -> None:
         with server.locked():
             self.client = MlflowClient(server.uri)
             self.experiment_id = _experiment(self.client, server)
-            run = _find(self.client, self.experiment_id, spec.lineage)
-            if run is None:
-                run = self.client.create_run(self.experiment_id, run_name=spec.name)
-                self.run_id = run.info.run_id
-                self.set_tags(spec.tags)
-            else:
-                self.run_id = run.info.run_id
-                self.set_tags(
-                    {key: value for key, value in spec.tags.items() if run.data.tags.get(key) != value[:TEXT]}
-                )
+            run = _find(self.client, self.experiment_id, spec.lineage, digests) or self._create(spec, digests)
+        self.run_id = run.info.run_id
+        self.set_tags({key: value for key, value in spec.tags.items() if run.data.tags.get(key) != value[:TEXT]})
         held = run.data.params
         missing = [Param(key, str(value)) for key, value in spec.params.items() if key not in held]
         for part in _parts(missing, 100):
             self.client.log_batch(self.run_id, params=part)
         self._steps: dict[str, set[int]] = {}
         self._images: dict[tuple[str, int], set[str]] | None = None
+
+    def _create(self, spec: RunSpec, digests: dict[str, str] | None) -> Run:
+        """A new run; when another clone made one at the same moment, the older of the two."""
+        tags = {"facegan.lineage": spec.lineage}
+        made = self.client.create_run(self.experiment_id, run_name=spec.name, tags=tags)
+        oldest = _find(self.client, self.experiment_id, spec.lineage, digests, order="ASC") or made
+        if oldest.info.run_id != made.info.run_id:
+            self.client.delete_run(made.info.run_id)
+        return oldest
 
     def set_tags(self, tags: dict[str, str]) -> None:
         for part in _parts([RunTag(key, value[:TEXT]) for key, value in tags.items()], 100):
@@ -163,20 +170,37 @@ def find_run(server: Server, lineage: str) -> Run | None:
     """The run of a lineage, if there is one."""
     with server.locked():
         client = MlflowClient(server.uri)
-        return _find(client, _experiment(client, server), lineage)
+        return _find(client, _experiment(client, server), lineage, None)
 
 
 def _experiment(client: MlflowClient, server: Server) -> str:
+    """The experiment's id; one that was deleted is restored, since its name stays taken."""
     found = client.get_experiment_by_name(server.experiment)
-    if found is not None:
-        return str(found.experiment_id)
-    location = server.artifacts.absolute().as_uri() if server.local else None
-    return str(client.create_experiment(server.experiment, artifact_location=location))
+    if found is None:
+        location = server.artifacts.absolute().as_uri() if server.local else None
+        try:
+            return str(client.create_experiment(server.experiment, artifact_location=location))
+        except MlflowException:  # made from another clone meanwhile
+            found = client.get_experiment_by_name(server.experiment)
+            if found is None:
+                raise
+    if found.lifecycle_stage == "deleted":
+        client.restore_experiment(found.experiment_id)
+    return str(found.experiment_id)
 
 
-def _find(client: MlflowClient, experiment_id: str, lineage: str) -> Run | None:
-    runs = client.search_runs([experiment_id], f"tags.`facegan.lineage` = '{lineage}'", max_results=1)
-    return runs[0] if runs else None
+def _find(
+    client: MlflowClient, experiment_id: str, lineage: str, digests: dict[str, str] | None, order: str = "DESC"
+) -> Run | None:
+    """The newest (or oldest) run of a lineage that holds the outputs of ``digests``, or none yet."""
+    wanted, by_time = f"tags.`facegan.lineage` = '{lineage}'", [f"attributes.start_time {order}"]
+    runs = client.search_runs([experiment_id], wanted, order_by=by_time)
+    return next((run for run in runs if _fits(run, digests)), None)
+
+
+def _fits(run: Run, digests: dict[str, str] | None) -> bool:
+    held = run.data.tags
+    return all(held.get(name, digest) == digest for name, digest in (digests or {}).items())
 
 
 def _parts(entries: list[Any], size: int) -> Iterator[list[Any]]:
