@@ -15,7 +15,8 @@ Rows = list[tuple[str, str, str]]
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--only", choices=["training", "overhead", "preprocess", "memory", "pipeline"], action="append")
+    groups = ["training", "overhead", "preprocess", "memory", "pipeline", "tests"]
+    parser.add_argument("--only", choices=groups, action="append")
     parser.add_argument("--pictures", type=Path, help="a folder or archive of JPEG pictures; default: drawn ones")
     parser.add_argument("--count", type=int, default=100_000, help="pictures of the memory measurement")
     options = parser.parse_args()
@@ -29,6 +30,7 @@ def main() -> None:
             "preprocess": lambda: preprocess.measure(files),
             "memory": lambda: preprocess.memory(files, options.count),
             "pipeline": pipeline.measure,
+            "tests": pipeline.tests,
         }
         rows: Rows = []
         for name, measure in benchmarks.items():
