@@ -1,23 +1,47 @@
 """What every test may use: the parameters of the base recipe, and pictures made in memory."""
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import settings
 from PIL import Image
 
 from facegan.data.pictures import PictureSet
 from facegan.params import Params, parse_params
+from tests.tracking import made
 
 ROOT = Path(__file__).parents[1]
 
 # The same examples every time, so that a red test is red for everyone; no deadline, as a busy machine is no defect.
 settings.register_profile("facegan", derandomize=True, deadline=None)
 settings.load_profile("facegan")
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Threads that wait for each other are slow on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def head_start(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What takes long is made beside the first tests, when there are tests that need it."""
+    if any("project_root" in item.fixturenames for item in request.session.items if isinstance(item, pytest.Function)):
+        made.begin_project(tmp_path_factory.mktemp("project"))
+
+
+@pytest.fixture(scope="session")
+def project_root() -> Path:
+    """A project with the outputs of every stage; not to be changed."""
+    return made.made_project()
 
 
 @pytest.fixture(scope="session")

@@ -55,19 +55,6 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "mlflow.db"
 
 
-@pytest.fixture(scope="session", autouse=True)
-def head_start(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """What takes long is made beside the first tests, when there are tests that need it."""
-    if any("project_root" in item.fixturenames for item in request.session.items if isinstance(item, pytest.Function)):
-        made.begin_project(tmp_path_factory.mktemp("project"))
-
-
-@pytest.fixture(scope="session")
-def project_root() -> Path:
-    """A project with the outputs of every stage; not to be changed."""
-    return made.made_project()
-
-
 @pytest.fixture
 def finished(project_root: Path, empty_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     """A copy of that project, with an empty database; the current folder."""

@@ -121,7 +121,7 @@ def test_a_path_that_holds_no_pictures_is_refused_in_one_line(params_yaml: Path,
 
 
 def test_pin_needs_valid_parameters(params_yaml: Path, facegan: Command) -> None:
-    params_yaml.write_text(params_yaml.read_text().replace("batch: 32", "batch: 1"))
+    params_yaml.write_text(params_yaml.read_text().replace("batch: 16", "batch: 1"))
     assert "train.batch" in facegan("data", "pin").error
 
 

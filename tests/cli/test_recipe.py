@@ -126,7 +126,7 @@ def test_a_project_without_params_gets_the_whole_recipe(project: Project, facega
 
 
 def test_a_params_file_of_which_only_the_pictures_are_valid_is_mended(mine: Path, facegan: Command) -> None:
-    mine.write_text(mine.read_text(encoding="utf-8").replace("batch: 32", "batch: none"), encoding="utf-8")
+    mine.write_text(mine.read_text(encoding="utf-8").replace("batch: 16", "batch: none"), encoding="utf-8")
     assert facegan("recipe", "use", "base").code == 0
     assert load_params(mine).data.source == "folder"
 
@@ -180,7 +180,7 @@ def test_a_recipe_of_ones_own_may_change_one_value(project: Project, facegan: Co
     assert facegan("recipe", "use", "mine", "--with-data").code == 0
     base = (ROOT / "recipes/base.yaml").read_text(encoding="utf-8")
     assert (project.root / "params.yaml").read_text(encoding="utf-8") == base.replace(
-        "batch: 32\n", "batch: 48  # mine\n"
+        "batch: 16\n", "batch: 48  # mine\n"
     )
 
 

@@ -110,5 +110,5 @@ def test_what_is_written_is_valid_and_whole(path: Path) -> None:
     document = read_commented(path)
     document["train"]["batch"] = 48
     write_commented(path, document)
-    assert path.read_text(encoding="utf-8") == BASE.replace("batch: 32\n", "batch: 48\n")
+    assert path.read_text(encoding="utf-8") == BASE.replace("batch: 16\n", "batch: 48\n")
     assert parse_params(path.read_text(encoding="utf-8")).train.batch == 48

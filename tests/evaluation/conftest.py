@@ -16,15 +16,6 @@ from torch import nn
 from facegan.data.synthetic import png
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Threads that wait for each other are slow on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="session")
 def faces() -> torch.Tensor:
     """160 drawn faces: uint8 [160, 64, 64, 3]."""

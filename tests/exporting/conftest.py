@@ -1,7 +1,6 @@
 """A generator as a training leaves it, and the folder that `export` makes of it."""
 
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,15 +19,6 @@ from facegan.params import DiscriminatorParams, GeneratorParams, ModelParams
 from facegan.training.ema import reestimate_norms
 
 LATENT, SIZE = 8, 32
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Threads that wait for each other are slow on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,5 @@
 """The fast weight gradient is PyTorch's, taken in another order, and only where it is wanted."""
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 from hypothesis import given, settings
@@ -11,14 +9,6 @@ from torch.nn import functional
 
 from facegan.networks import strided
 from facegan.networks.strided import DoublingConv2d, HalvingConv2d, weight_gradient
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture

@@ -17,15 +17,12 @@ def tiny(tmp_path: Path) -> Tiny:
 
 @pytest.fixture(autouse=True)
 def as_in_a_stage() -> Iterator[None]:
-    """The settings of a real training, taken back afterwards; one thread, as two that wait for each other are slow."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    """The settings of a real training, taken back afterwards."""
     deterministic, benchmark = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
     tf32 = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
     fill = torch.utils.deterministic.fill_uninitialized_memory
     make_deterministic(CPU)
     yield
-    torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(deterministic)
     torch.backends.cudnn.benchmark = benchmark
     torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = tf32
