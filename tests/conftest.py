@@ -1,6 +1,7 @@
 """What every test may use: the parameters of the base recipe, and pictures made in memory."""
 
 import io
+import signal
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,9 @@ ROOT = Path(__file__).parents[1]
 # The same examples every time, so that a red test is red for everyone; no deadline, as a busy machine is no defect.
 settings.register_profile("facegan", derandomize=True, deadline=None)
 settings.load_profile("facegan")
+
+# A shell that starts the tests in the background has them ignore Ctrl-C, and what they start would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
