@@ -40,14 +40,10 @@ class Ours:
 
     def __init__(self, folder: Path, precision: str, batch: int, device: torch.device) -> None:
         params = load_params(Path("recipes/base.yaml"))
-        model = ModelParams.model_validate(
-            {
-                "network": "conv",
-                "latent": 100,
-                "generator": {"channels": 64},
-                "discriminator": {"channels": 64, "first_norm": False},
-            }
-        )
+        wide = {
+            player: {**params.model.model_dump()[player], "channels": 64} for player in ("generator", "discriminator")
+        }
+        model = ModelParams.model_validate({**params.model.model_dump(), **wide})
         train = TrainParams.model_validate({**params.train.model_dump(), "precision": precision, "batch": batch})
         images = torch.randint(0, 256, (4000, 64, 64, 3), dtype=torch.uint8)
         working = WorkingFolder(folder)

@@ -14,15 +14,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from facegan.errors import FaceganError
-from facegan.params import (
-    DataParams,
-    Params,
-    flatten,
-    load_params,
-    parse_params,
-    read_yaml,
-    validate_params,
-)
+from facegan.params import DataParams, Params, Schedule, flatten, load_params, parse_params, validate_params
+from facegan.strict_yaml import read_yaml
 
 BASE = Path(__file__).parents[1] / "recipes" / "base.yaml"
 VALUES: dict[str, Any] = read_yaml(BASE.read_text(encoding="utf-8"), "base.yaml")
@@ -314,7 +307,7 @@ def test_a_misspelt_key_is_answered_with_the_nearest_one(key: str) -> None:
         ("preprocess.heldout", "preprocess.held_out"),
         ("batch", "train.batch"),
         ("held_out", "preprocess.held_out"),
-        ("train.beta_1", "train.beta1"),
+        ("train.beta1", "train.beta1_generator"),
         ("train.ema", "train.ema_kimg"),
         ("data.folder.pat", "data.folder.path"),
         ("evaluate.weights", "evaluate.inception.weights"),
@@ -412,13 +405,24 @@ def test_a_whole_number_stands_for_a_float() -> None:
         ("train.evaluate_every", "0.0 epochs"),
         ("train.batch", 1),
         ("train.precision", "fp16"),
-        ("train.objective", "hinge"),
+        ("train.objective", "lsgan"),
         ("train.lr_generator", 0.0),
         ("train.lr_discriminator", math.inf),
         ("train.lr_discriminator", math.nan),
-        ("train.beta1", 1.0),
-        ("train.beta2", -0.1),
-        ("train.beta2", math.nan),
+        ("train.beta1_generator", 1.0),
+        ("train.beta2_discriminator", -0.1),
+        ("train.beta2_generator", math.nan),
+        ("train.discriminator_steps", 0),
+        ("train.label_smoothing", 0.5),
+        ("train.penalty_every", 0),
+        ("train.penalty_every", 16),  # of no penalty
+        ("train.gradient_penalty", -1.0),
+        ("train.r1", 1.0),  # with batch norm
+        ("train.augment", "color"),
+        ("model.generator.norm", "spectral"),
+        ("model.generator.upsample", "nearest"),
+        ("model.discriminator.norm", "conditional"),
+        ("model.discriminator.dropout", 1.0),
         ("train.ema_kimg", -1.0),
         ("train.ema_kimg", math.inf),
         ("train.samples", 0),
@@ -453,8 +457,9 @@ def test_a_value_out_of_range_is_refused_by_its_key_with_what_was_written(key: s
         ("train.duration", "25 epochs"),
         ("train.tick", "1 epoch"),
         ("train.tick", "0.5 kimg"),
-        ("train.beta1", 0.0),
+        ("train.beta1_generator", 0.0),
         ("train.ema_kimg", 0.0),
+        ("train.augment", ["color", "cutout"]),
         ("export.opset", 23),
     ],
 )
@@ -552,3 +557,45 @@ def test_scores_fall_on_ticks(tick: str, evaluate_every: str, fits: bool) -> Non
     else:
         with pytest.raises(FaceganError, match=r"train\.evaluate_every: .* should be a whole number of ticks"):
             validate_params(values, "params.yaml")
+
+
+SCHEDULE = {"start": 2.0e-4, "end": 5.0e-5, "over": "20 kimg", "shape": "cosine"}
+
+
+@pytest.mark.parametrize("key", ["lr_generator", "beta2_discriminator", "ema_kimg"])
+def test_a_number_may_be_a_schedule(key: str) -> None:
+    params = validate_params(changed(f"train.{key}", SCHEDULE), "params.yaml")
+    assert getattr(params.train, key) == Schedule(**SCHEDULE)
+    flat = flatten(params.model_dump())
+    assert {flat[f"train.{key}.{part}"] for part in SCHEDULE} == set(SCHEDULE.values())
+
+
+@pytest.mark.parametrize(
+    ("key", "change", "words"),
+    [
+        ("lr_generator", {"end": 0.0}, "train.lr_generator: a schedule should stay above 0"),
+        ("beta1_generator", {"start": 1.0}, "train.beta1_generator: a schedule should stay below 1"),
+        ("ema_kimg", {"over": "0 kimg"}, "train.ema_kimg.over: '0 kimg' is nothing"),
+        ("ema_kimg", {"over": "20"}, "train.ema_kimg.over: '20' should be a number and a unit"),
+        ("ema_kimg", {"shape": "steps"}, "train.ema_kimg.shape: 'steps' should be 'linear' or 'cosine'"),
+        ("ema_kimg", {"start": -1.0}, "train.ema_kimg.start: -1.0 should be greater than or equal to 0"),
+        ("ema_kimg", {"ends": 1.0}, "train.ema_kimg.ends: unknown key"),
+    ],
+)
+def test_a_schedule_that_makes_no_sense_is_refused(key: str, change: dict[str, object], words: str) -> None:
+    line = refusal(lambda: validate_params(changed(f"train.{key}", SCHEDULE | change), "params.yaml"))
+    assert line.startswith(f"params.yaml: {words}")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"objective": "hinge", "label_smoothing": 0.1}, "train.label_smoothing: 0.1 goes with train.objective 'bce'"),
+        ({"r2": 0.5}, "train.r2: 0.5 does not go with model.discriminator.norm 'batch'"),
+    ],
+)
+def test_combinations_that_cannot_work_are_refused_with_the_reason(changes: dict[str, object], words: str) -> None:
+    values = changed("train.batch", 16)
+    values["train"] |= changes
+    line = refusal(lambda: validate_params(values, "params.yaml"))
+    assert line.startswith(f"params.yaml: {words}")

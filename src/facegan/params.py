@@ -5,26 +5,27 @@ cannot change a result silently; ``facegan recipe use base`` writes a complete f
 """
 
 import difflib
-import re
-from collections.abc import Hashable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
 
 from facegan.errors import FaceganError
+from facegan.strict_yaml import read_yaml
 
 SIZES = (32, 64, 128, 256)
+PENALTIES = ("gradient_penalty", "r1", "r2")
 SHA256 = r"^[0-9a-f]{64}$"
 
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 Beta = Annotated[float, Field(ge=0.0, lt=1.0)]
 Digest = Annotated[str, Field(pattern=SHA256)]
 Span = Annotated[str, Field(pattern=r"^\d+(\.\d+)? (kimg|epochs?)$")]  # a stretch of training
+Channels = Annotated[int, Field(ge=1, le=1024)]  # those at the largest resolution double at every halving, up to a most
 
 
 class Block(BaseModel):
@@ -80,35 +81,113 @@ class PreprocessParams(Block):
 
 
 class GeneratorParams(Block):
-    channels: Annotated[int, Field(ge=1, le=1024)]  # at the largest resolution
+    channels: Channels
+    max_channels: Channels
+    norm: Literal["batch", "none"]
+    upsample: Literal["transposed", "resize", "blur"]
 
 
 class DiscriminatorParams(Block):
-    channels: Annotated[int, Field(ge=1, le=1024)]  # at the largest resolution
+    channels: Channels
+    max_channels: Channels
+    norm: Literal["batch", "spectral", "none"]
     first_norm: bool  # batch norm in the first block too
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
 class ModelParams(Block):
-    network: Literal["conv"]
+    network: Literal["conv", "dense", "resnet", "stylegan2", "r3gan"]
     latent: Annotated[int, Field(ge=1, le=4096)]
     generator: GeneratorParams
     discriminator: DiscriminatorParams
+
+    @model_validator(mode="after")
+    def _parts_fit_the_network(self) -> Self:
+        for key, allowed in _FITTING.get(self.network, {}).items():
+            player, _, part = key.partition(".")
+            value = getattr(getattr(self, player), part)
+            if value not in allowed:
+                raise ValueError(
+                    f"model.{key}: {value!r} does not go with model.network {self.network!r}, "
+                    f"which takes {' or '.join(map(repr, allowed))}"
+                )
+        if self.discriminator.first_norm and self.discriminator.norm != "batch":
+            raise ValueError(
+                f"model.discriminator.first_norm: true goes with model.discriminator.norm 'batch', "
+                f"not {self.discriminator.norm!r}"
+            )
+        return self
+
+
+_WITHOUT_NORM: dict[str, tuple[object, ...]] = {
+    "generator.norm": ("none",),
+    "generator.upsample": ("blur",),
+    "discriminator.norm": ("none",),
+    "discriminator.dropout": (0.0,),
+}
+# What a network's definition leaves of the choices.
+_FITTING: dict[str, dict[str, tuple[object, ...]]] = {
+    "resnet": {
+        "generator.upsample": ("resize", "blur"),
+        "discriminator.norm": ("spectral", "none"),
+        "discriminator.dropout": (0.0,),
+    },
+    "stylegan2": _WITHOUT_NORM,
+    "r3gan": _WITHOUT_NORM,
+}
+
+
+class Schedule(Block):
+    """A value that moves from ``start`` to ``end`` over the first stretch of a training, and stays there."""
+
+    start: NotNegative
+    end: NotNegative
+    over: Span
+    shape: Literal["linear", "cosine"]
+
+
+_AS_TUPLE = BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)
+_EITHER = Discriminator(lambda value: "schedule" if isinstance(value, dict | Schedule) else "number")
+_Scheduled = Annotated[Schedule, Tag("schedule")]
+LearningRate = Annotated[Annotated[Positive, Tag("number")] | _Scheduled, _EITHER]
+Momentum = Annotated[Annotated[Beta, Tag("number")] | _Scheduled, _EITHER]
+Weight = Annotated[Annotated[NotNegative, Tag("number")] | _Scheduled, _EITHER]
 
 
 class TrainParams(Block):
     duration: Span
     batch: Annotated[int, Field(ge=2)]  # batch statistics need two
     precision: Literal["fp32", "bf16"]
-    objective: Literal["bce"]
-    lr_generator: Positive
-    lr_discriminator: Positive
-    beta1: Beta
-    beta2: Beta
+    objective: Literal["bce", "hinge", "wasserstein", "least-squares", "relativistic"]
+    label_smoothing: Annotated[float, Field(ge=0.0, lt=0.5)]  # real labels are 1 less this
+    discriminator_steps: Annotated[int, Field(ge=1, le=100)]  # for one of the generator
+    optimizer: Literal["adam", "sgd"]
+    lr_generator: LearningRate
+    lr_discriminator: LearningRate
+    beta1_generator: Momentum
+    beta1_discriminator: Momentum
+    beta2_generator: Momentum
+    beta2_discriminator: Momentum
+    gradient_penalty: Weight  # WGAN-GP's
+    r1: Weight
+    r2: Weight
+    penalty_every: Annotated[int, Field(ge=1, le=1000)]  # updates of the discriminator
+    augment: Annotated[tuple[Literal["color", "translation", "cutout"], ...], _AS_TUPLE]  # DiffAugment
     flip: bool  # mirror half of the pictures
-    ema_kimg: Annotated[float, Field(ge=0.0, allow_inf_nan=False)]  # half-life; 0 keeps no average
+    ema_kimg: Weight  # half-life; 0 keeps no average
     tick: Span  # between rows of the history and sample grids
     evaluate_every: Span  # between scores that choose the best weights; a whole number of ticks
     samples: Annotated[int, Field(ge=1, le=1024)]  # pictures in a sample grid
+
+    @property
+    def images_per_step(self) -> int:
+        """Real pictures that one step shows to the discriminator."""
+        return self.batch * self.discriminator_steps
+
+    @property
+    def penalised(self) -> bool:
+        """Whether any update of the discriminator has a penalty."""
+        return any(getattr(self, key) != 0 for key in PENALTIES)
 
     @model_validator(mode="after")
     def _spans_are_not_empty(self) -> Self:
@@ -120,6 +199,33 @@ class TrainParams(Block):
         if of_tick[:4] == of_every[:4] and (ticks < 0.999 or abs(ticks - round(ticks)) > 1e-6 * ticks):
             raise ValueError(
                 f"train.evaluate_every: {self.evaluate_every!r} should be a whole number of ticks ({self.tick!r})"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _schedules_stay_in_range(self) -> Self:
+        for key, value in self:
+            if not isinstance(value, Schedule):
+                continue
+            if key.startswith("lr_") and min(value.start, value.end) == 0.0:
+                raise ValueError(f"train.{key}: a schedule should stay above 0")
+            if key.startswith("beta") and max(value.start, value.end) >= 1.0:
+                raise ValueError(f"train.{key}: a schedule should stay below 1")
+            if float(value.over.split()[0]) <= 0:
+                raise ValueError(f"train.{key}.over: {value.over!r} is nothing; write for example '100 kimg'")
+        return self
+
+    @model_validator(mode="after")
+    def _objective_fits(self) -> Self:
+        if self.label_smoothing and self.objective != "bce":
+            raise ValueError(
+                f"train.label_smoothing: {self.label_smoothing} goes with train.objective 'bce', "
+                f"which has labels; {self.objective!r} has none"
+            )
+        if self.penalty_every > 1 and not self.penalised:
+            raise ValueError(
+                f"train.penalty_every: {self.penalty_every} says how often a penalty is applied, and there is none; "
+                "set train.r1, train.r2 or train.gradient_penalty, or write 1"
             )
         return self
 
@@ -150,64 +256,15 @@ class Params(Block):
     evaluate: EvaluateParams
     export: ExportParams
 
-
-class _Loader(yaml.SafeLoader):
-    """PyYAML reading YAML 1.2 as DVC does: ``2e-4`` is a number, ``on`` is text, keys are unique."""
-
-    yaml_implicit_resolvers = {  # noqa: RUF012 - the base class declares it
-        first: [entry for entry in entries if entry[0].rsplit(":", 1)[1] not in ("bool", "int", "float")]
-        for first, entries in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, Hashable):
-                raise yaml.MarkedYAMLError(problem="a key must be a scalar", problem_mark=key_node.start_mark)
-            if key in seen:
-                raise yaml.MarkedYAMLError(problem=f"{key!r} stands twice", problem_mark=key_node.start_mark)
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-    def _int(self, node: yaml.ScalarNode) -> int:
-        text = self.construct_scalar(node).replace("_", "")
-        digits = text.lstrip("+-")
-        base = {"0b": 2, "0o": 8, "0x": 16}.get(digits[:2], 10)
-        return int(digits[2:] if base != 10 else digits, base) * (-1 if text[0] == "-" else 1)
-
-    def _float(self, node: yaml.ScalarNode) -> float:
-        return float(re.sub(r"\.(inf|nan)", r"\1", self.construct_scalar(node).replace("_", "").lower()))
-
-
-_NUMBER_STARTS = list("-+0123456789")
-_FLOAT = r"[-+]?(\d[\d_]*\.[\d_]*([eE][-+]?\d+)?|\d[\d_]*[eE][-+]?\d+|\.[\d_]+([eE][-+]\d+)?|\.(inf|Inf|INF))"
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", re.compile(r"^(true|True|TRUE|false|False|FALSE)$", re.ASCII), list("tTfF")
-)
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(rf"^({_FLOAT}|\.(nan|NaN|NAN))$", re.ASCII), [*_NUMBER_STARTS, "."]
-)
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:int",
-    re.compile(r"^[-+]?(0b[01_]+|0o[0-7_]+|[\d_]+|0x[\da-fA-F_]+)$", re.ASCII),
-    _NUMBER_STARTS,
-)
-_Loader.add_constructor("tag:yaml.org,2002:int", _Loader._int)
-_Loader.add_constructor("tag:yaml.org,2002:float", _Loader._float)
-
-
-def read_yaml(text: str, name: str) -> Any:
-    """Values of a YAML 1.2 document. Raises FaceganError naming ``name`` and the line."""
-    try:
-        if re.search(r"^%YAML", text, re.MULTILINE):  # DVC would follow it
-            raise ValueError("a %YAML line is not allowed: this file is read as YAML 1.2")
-        return yaml.load(text, Loader=_Loader)  # noqa: S506 - _Loader is a SafeLoader
-    except (yaml.YAMLError, ValueError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" line {mark.line + 1}" if mark else ""
-        problem = " ".join(str(getattr(error, "problem", None) or error).split())  # some take two lines
-        raise FaceganError(f"{name}{where}: {problem}") from error
+    @model_validator(mode="after")
+    def _a_gradient_belongs_to_one_picture(self) -> Self:
+        for key in PENALTIES:
+            if (weight := getattr(self.train, key)) != 0 and self.model.discriminator.norm == "batch":
+                raise ValueError(
+                    f"train.{key}: {weight} does not go with model.discriminator.norm 'batch', which mixes the "
+                    "pictures of a batch, so that a gradient belongs to no one of them; use 'spectral' or 'none'"
+                )
+        return self
 
 
 def load_params(path: Path) -> Params:
@@ -244,7 +301,7 @@ def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         if isinstance(value, dict):
             flat.update(flatten(value, f"{prefix}{key}."))
         else:
-            flat[f"{prefix}{key}"] = value
+            flat[f"{prefix}{key}"] = list(value) if isinstance(value, tuple) else value
     return flat
 
 
@@ -274,7 +331,7 @@ def _nearest(key: str) -> str | None:
 
 
 def _explain(problem: Any) -> str:
-    key = ".".join(map(str, problem["loc"]))
+    key = ".".join(str(part) for part in problem["loc"] if part not in ("number", "schedule"))
     match problem["type"]:
         case "extra_forbidden":
             near = _nearest(key)
@@ -286,7 +343,8 @@ def _explain(problem: Any) -> str:
         case "model_type":
             return f"{key}: {problem['input']!r} should be a block of keys"
         case "string_pattern_mismatch":
-            return f"{key}: {problem['input']!r} {_PATTERNS.get(key, 'should be 64 hexadecimal digits')}"
+            right = _PATTERNS.get(key.rpartition(".")[2], "should be 64 hexadecimal digits")
+            return f"{key}: {problem['input']!r} {right}"
         case _:
             message = problem["msg"].removeprefix("Input ")
             return f"{key}: {problem['input']!r} {message}"
@@ -294,8 +352,8 @@ def _explain(problem: Any) -> str:
 
 _PATTERNS = {
     **dict.fromkeys(
-        ("train.duration", "train.tick", "train.evaluate_every"),
+        ("duration", "tick", "evaluate_every", "over"),
         "should be a number and a unit, such as '60 kimg' or '25 epochs'",
     ),
-    "data.kaggle.handle": "should be pinned, such as 'splcher/animefacedataset/versions/3'",
+    "handle": "should be pinned, such as 'splcher/animefacedataset/versions/3'",
 }

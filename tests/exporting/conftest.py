@@ -15,20 +15,16 @@ from facegan.exporting.model import load_generator
 from facegan.exporting.onnx import export_onnx
 from facegan.files import write_json
 from facegan.networks import build_generator, initialise
-from facegan.params import DiscriminatorParams, GeneratorParams, ModelParams
+from facegan.params import ModelParams
 from facegan.training.ema import reestimate_norms
+from tests.parameters import model_params
 
 LATENT, SIZE = 8, 32
 
 
 @pytest.fixture(scope="session")
 def config() -> dict[str, Any]:
-    model = ModelParams(
-        network="conv",
-        latent=LATENT,
-        generator=GeneratorParams(channels=4),
-        discriminator=DiscriminatorParams(channels=4, first_norm=False),
-    )
+    model = model_params(latent=LATENT)
     return {
         "model": model.model_dump(),
         "size": SIZE,

@@ -16,8 +16,8 @@ import facegan
 from facegan.errors import FaceganError
 from facegan.exporting.onnx import export_onnx, parity
 from facegan.networks import build_generator, initialise
-from facegan.params import DiscriminatorParams, GeneratorParams, ModelParams
 from facegan.training.ema import reestimate_norms
+from tests.parameters import model_params
 
 
 def session(model: bytes) -> onnxruntime.InferenceSession:
@@ -87,12 +87,7 @@ def test_the_oldest_and_the_newest_opset_that_parameters_allow_run(model: bytes,
 
 def test_larger_pictures_are_exported_too() -> None:
     size = 64
-    model = ModelParams(
-        network="conv",
-        latent=5,
-        generator=GeneratorParams(channels=2),
-        discriminator=DiscriminatorParams(channels=2, first_norm=False),
-    )
+    model = model_params(latent=5, channels=2)
     network = build_generator(model, size)
     initialise(network, model, 1, "any")
     reestimate_norms(network, [torch.randn(16, 5)])

@@ -9,18 +9,19 @@ import torch
 from torch import nn
 
 from facegan.networks import build_discriminator, build_generator, initialise
-from facegan.params import DiscriminatorParams, GeneratorParams, ModelParams, read_yaml
+from facegan.params import ModelParams
+from facegan.strict_yaml import read_yaml
+from tests.parameters import model_params
 
 SIZES = (32, 64, 128, 256)
 RECIPES = Path(__file__).parents[2] / "recipes"
 
 
 def conv(latent: int = 8, generator: int = 4, discriminator: int = 4, first_norm: bool = False) -> ModelParams:
-    return ModelParams(
-        network="conv",
+    return model_params(
         latent=latent,
-        generator=GeneratorParams(channels=generator),
-        discriminator=DiscriminatorParams(channels=discriminator, first_norm=first_norm),
+        generator={"channels": generator},
+        discriminator={"channels": discriminator, "first_norm": first_norm},
     )
 
 

@@ -20,7 +20,8 @@ import yaml
 from PIL import Image
 
 from facegan.cli.project import REPORTS, SHARDS, TRAINED, Project
-from facegan.params import Params, read_yaml, validate_params
+from facegan.params import Params, validate_params
+from facegan.strict_yaml import read_yaml
 from facegan.tracking.journal import NAME, Journal
 from facegan.tracking.lineage import RunSpec, training_key
 
@@ -49,8 +50,9 @@ def tiny_values() -> dict[str, Any]:
     values: dict[str, Any] = read_yaml((ROOT / "recipes/base.yaml").read_text(encoding="utf-8"), "base.yaml")
     values["data"]["synthetic"]["count"] = 48
     values["preprocess"]["size"] = 32
-    values["model"] |= {"latent": 8, "generator": {"channels": 4}}
-    values["model"]["discriminator"]["channels"] = 4
+    values["model"]["latent"] = 8
+    for player in ("generator", "discriminator"):
+        values["model"][player]["channels"] = 4
     values["train"] |= {"duration": "0.064 kimg", "batch": 8, "tick": "0.024 kimg", "evaluate_every": "0.024 kimg"}
     values["train"]["samples"] = 4
     values["evaluate"]["generated"] = 16

@@ -9,10 +9,9 @@ import torch
 from safetensors import safe_open
 
 from facegan.networks import build_discriminator, build_generator, initialise
-from facegan.params import GeneratorParams
 from facegan.training.state import TrainingState, portable, weights
 from facegan.training.step import train_step
-from training.tiny import Tiny
+from training.tiny import Given, Tiny
 
 
 def steps(tiny: Tiny, state: TrainingState, count: int, seed: int = 0) -> TrainingState:
@@ -20,7 +19,7 @@ def steps(tiny: Tiny, state: TrainingState, count: int, seed: int = 0) -> Traini
     source = torch.Generator().manual_seed(seed)
     for _ in range(count):
         real = torch.rand(4, 3, 32, 32, generator=source) * 2 - 1
-        losses = train_step(state, tiny.train(), real, torch.randn(4, 8, generator=source))
+        losses = train_step(state, tiny.train(), Given(real, torch.randn(4, 8, generator=source)))
         state.losses[state.step % 3] = losses
         state.step += 1
     return state
@@ -132,9 +131,9 @@ def test_a_file_that_is_no_checkpoint_is_refused(tiny: Tiny, tmp_path: Path, con
 def test_a_checkpoint_of_another_architecture_is_refused(tiny: Tiny, trained: TrainingState, tmp_path: Path) -> None:
     trained.save(tmp_path / "small")
     for model in (
-        tiny.model(generator=GeneratorParams(channels=8)),
+        tiny.model(channels=8),
         tiny.model(latent=9),
-        tiny.model(discriminator=tiny.model().discriminator.model_copy(update={"first_norm": False})),
+        tiny.model(discriminator={"first_norm": False}),
     ):
         with pytest.raises(ValueError, match="small cannot be used"):
             tiny.state(model=model).load(tmp_path / "small")
@@ -194,15 +193,17 @@ def test_the_start_is_the_promised_one(tiny: Tiny) -> None:
 
 
 def test_adam_has_the_settings_of_the_parameters(tiny: Tiny) -> None:
-    train = tiny.train(lr_generator=3e-4, lr_discriminator=5e-4, beta1=0.25, beta2=0.75)
+    betas = {"beta1_generator": 0.25, "beta2_generator": 0.75, "beta1_discriminator": 0.1, "beta2_discriminator": 0.9}
+    train = tiny.train(lr_generator=3e-4, lr_discriminator=5e-4, **betas)
     state = tiny.state(train)
-    for optimizer, network, rate in (
-        (state.generator_optimizer, state.generator, 3e-4),
-        (state.discriminator_optimizer, state.discriminator, 5e-4),
+    train_step(state, train, Given(torch.rand(4, 3, 32, 32), torch.randn(4, 8)))
+    for optimizer, network, rate, expected in (
+        (state.generator_optimizer, state.generator, 3e-4, (0.25, 0.75)),
+        (state.discriminator_optimizer, state.discriminator, 5e-4, (0.1, 0.9)),
     ):
         assert type(optimizer) is torch.optim.Adam
         (group,) = optimizer.param_groups
-        assert (group["lr"], group["betas"], group["eps"]) == (rate, (0.25, 0.75), 1e-8)
+        assert (group["lr"], group["betas"], group["eps"]) == (rate, expected, 1e-8)
         assert not group["weight_decay"]
         assert not group["amsgrad"]
         assert [id(value) for value in group["params"]] == [id(value) for value in network.parameters()]

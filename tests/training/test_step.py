@@ -11,7 +11,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from facegan.training.state import TrainingState
 from facegan.training.step import COLUMNS, train_step
-from training.tiny import Tiny
+from training.tiny import Given, Tiny
 
 
 class Textbook:
@@ -78,6 +78,7 @@ class Textbook:
         return {
             "loss_generator": loss.item(),
             "loss_discriminator": (loss_real + loss_fake).item(),
+            "penalty": 0.0,
             "d_real": on_real.sigmoid().mean().item(),
             "d_fake": on_fake.sigmoid().mean().item(),
             "grad_norm_generator": norm([parameter.grad for parameter in self.generator.parameters()]),
@@ -99,7 +100,7 @@ def test_three_steps_are_those_of_a_plain_dcgan_loop(tiny: Tiny, data: Any) -> N
     textbook = Textbook(state, 2e-4, 1e-4)
     for real, latent in data:
         expected = textbook.step(real, latent)
-        values = dict(zip(COLUMNS, train_step(state, train, real, latent).tolist(), strict=True))
+        values = dict(zip(COLUMNS, train_step(state, train, Given(real, latent)).tolist(), strict=True))
         assert values == pytest.approx(expected, rel=1e-4)
     for (theirs, ours), before in zip(textbook.pairs(state), start, strict=True):
         for expected, (name, value) in zip(theirs.state_dict().values(), ours.state_dict().items(), strict=True):
@@ -113,7 +114,7 @@ def test_the_step_of_the_generator_leaves_no_gradient_in_the_discriminator(tiny:
     state = tiny.state(train)
     textbook = Textbook(state, 1e-3, 1e-3)
     textbook.step(*data[0])
-    train_step(state, train, *data[0])
+    train_step(state, train, Given(*data[0]))
     for parameter, expected in zip(state.discriminator.parameters(), textbook.discriminator_gradients, strict=True):
         torch.testing.assert_close(parameter.grad, expected, rtol=1e-4, atol=1e-6)  # of its own step alone
 
@@ -125,7 +126,7 @@ def test_the_step_of_the_discriminator_leaves_no_gradient_in_the_generator(tiny:
     generator, discriminator = deepcopy(state.generator), deepcopy(state.discriminator)
     loss = binary_cross_entropy_with_logits(discriminator(generator(data[0][1])), torch.ones(8))
     expected = torch.autograd.grad(loss, list(generator.parameters()))
-    train_step(state, train, *data[0])
+    train_step(state, train, Given(*data[0]))
     for parameter, gradient in zip(state.generator.parameters(), expected, strict=True):
         torch.testing.assert_close(parameter.grad, gradient, rtol=1e-4, atol=1e-6)
         assert gradient.abs().max() > 1e-4
@@ -138,7 +139,7 @@ def test_the_discriminator_sees_real_and_fake_apart_and_the_generator_sees_it_up
     state.discriminator.register_forward_pre_hook(
         lambda network, given: seen.append((len(given[0]), next(network.parameters()).detach().clone()))
     )
-    train_step(state, train, *data[0])
+    train_step(state, train, Given(*data[0]))
     assert [count for count, _ in seen] == [8, 8, 8]
     assert torch.equal(seen[0][1], seen[1][1])
     assert not torch.equal(seen[1][1], seen[2][1])
@@ -149,14 +150,14 @@ def test_the_fakes_are_drawn_once(tiny: Tiny, data: Any) -> None:
     state = tiny.state(train)
     drawn = []
     state.generator.register_forward_hook(lambda *given: drawn.append(given))
-    train_step(state, train, *data[0])
+    train_step(state, train, Given(*data[0]))
     assert len(drawn) == 1
 
 
 def test_parameters_want_gradients_again_after_a_step(tiny: Tiny, data: Any) -> None:
     train = tiny.train(batch=8)
     state = tiny.state(train)
-    train_step(state, train, *data[0])
+    train_step(state, train, Given(*data[0]))
     for network in (state.generator, state.discriminator):
         assert all(parameter.requires_grad for parameter in network.parameters())
         assert network.training
@@ -167,7 +168,7 @@ def test_the_average_follows_the_generator(tiny: Tiny, data: Any) -> None:
     train = tiny.train(batch=8, ema_kimg=0.016)  # a half-life of two steps
     state = tiny.state(train)
     before = deepcopy(list(state.average.parameters()))
-    train_step(state, train, *data[0])
+    train_step(state, train, Given(*data[0]))
     for average, old, new in zip(state.average.parameters(), before, state.generator.parameters(), strict=True):
         torch.testing.assert_close(average.data, 0.5**0.5 * old.data + (1 - 0.5**0.5) * new.data)
 
@@ -175,7 +176,7 @@ def test_the_average_follows_the_generator(tiny: Tiny, data: Any) -> None:
 def test_numbers_of_a_step_are_finite_float32_without_a_graph(tiny: Tiny, data: Any) -> None:
     for precision in ("fp32", "bf16"):
         train = tiny.train(batch=8, precision=precision)
-        numbers = train_step(tiny.state(train), train, *data[0])
+        numbers = train_step(tiny.state(train), train, Given(*data[0]))
         assert numbers.shape == (len(COLUMNS),)
         assert numbers.dtype == torch.float32
         assert numbers.isfinite().all()
@@ -189,7 +190,7 @@ def test_bf16_is_used_when_asked_and_weights_stay_fp32(tiny: Tiny, data: Any) ->
         state = tiny.state(train)
         seen: list[torch.dtype] = []
         state.discriminator.layers[0].register_forward_hook(lambda layer, given, out, seen=seen: seen.append(out.dtype))
-        numbers[precision] = train_step(state, train, *data[0])
+        numbers[precision] = train_step(state, train, Given(*data[0]))
         assert set(seen) == {torch.float32 if precision == "fp32" else torch.bfloat16}
         for network in (state.generator, state.discriminator, state.average):
             assert {parameter.dtype for parameter in network.parameters()} == {torch.float32}
@@ -202,5 +203,5 @@ def test_a_step_does_not_depend_on_the_global_generator(tiny: Tiny, data: Any) -
     results = []
     for seed in (1, 2):
         torch.manual_seed(seed)
-        results.append(train_step(tiny.state(train), train, *data[0]))
+        results.append(train_step(tiny.state(train), train, Given(*data[0])))
     assert torch.equal(*results)

@@ -1,24 +1,50 @@
 """A training small enough to be run whole, many times over."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from facegan.params import DiscriminatorParams, GeneratorParams, ModelParams, TrainParams
+from facegan.params import ModelParams, TrainParams
 from facegan.tracking.journal import Journal
 from facegan.training.loop import Stopped, Training
 from facegan.training.outputs import write_history, write_models
 from facegan.training.state import TrainingState
 from facegan.training.step import COLUMNS
 from facegan.training.working import WorkingFolder
+from tests.parameters import model_params, train_params
 
 CPU = torch.device("cpu")
 SIZE = 32
 STEPS, TICK = 7, 3  # the last tick is short
+
+
+class Given:
+    """Draws of one step that a test gives: the same pictures and latents whatever the number."""
+
+    def __init__(self, real: torch.Tensor, latent: torch.Tensor) -> None:
+        self._real, self._latent = real, latent
+        self.images = range(len(real))
+
+    def real(self, number: int) -> torch.Tensor:
+        return self._real
+
+    opposite = real
+
+    def latents(self, number: int) -> torch.Tensor:
+        return self._latent
+
+    def augmented(self, pictures: torch.Tensor, player: str, number: int) -> torch.Tensor:
+        return pictures
+
+    def shares(self, number: int) -> torch.Tensor:
+        return torch.linspace(0, 1, len(self._real))
+
+    def inside_networks(self, number: int) -> AbstractContextManager[None]:
+        return nullcontext()
 
 
 class Tiny:
@@ -30,14 +56,8 @@ class Tiny:
         self.images = torch.randint(0, 256, (22, SIZE, SIZE, 3), dtype=torch.uint8, generator=noise)
         self.latents = torch.randn(8, 8, generator=noise)
 
-    def model(self, **changes: Any) -> ModelParams:
-        values: dict[str, Any] = {
-            "network": "conv",
-            "latent": 8,
-            "generator": GeneratorParams(channels=4),
-            "discriminator": DiscriminatorParams(channels=4, first_norm=True),
-        }
-        return ModelParams(**(values | changes))
+    def model(self, network: str = "conv", **changes: Any) -> ModelParams:
+        return model_params(network, **{"discriminator": {"first_norm": True}, **changes})
 
     def train(
         self, steps: int = STEPS, every: int = TICK, score: int | None = None, batch: int = 4, **changes: Any
@@ -46,19 +66,14 @@ class Tiny:
         values: dict[str, Any] = {
             "duration": f"{steps * batch / 1000} kimg",
             "batch": batch,
-            "precision": "fp32",
-            "objective": "bce",
             "lr_generator": 2e-3,
             "lr_discriminator": 1e-3,
-            "beta1": 0.5,
-            "beta2": 0.999,
-            "flip": True,
             "ema_kimg": 0.01,
             "tick": f"{every * batch / 1000} kimg",
             "evaluate_every": f"{(score or every) * batch / 1000} kimg",
             "samples": 5,
         }
-        return TrainParams(**(values | changes))
+        return train_params(**(values | changes))
 
     def score(self, network: nn.Module) -> float:
         """A judge whose score falls and rises: how bright the pictures are."""

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from facegan.errors import FaceganError
-from facegan.params import Params, load_params, read_yaml
+from facegan.params import Params, load_params
+from facegan.strict_yaml import read_yaml
 from facegan.tracking.lineage import code_digest
 
 if TYPE_CHECKING:  # MLflow takes seconds to import

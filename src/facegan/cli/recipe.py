@@ -1,6 +1,7 @@
 """`facegan recipe`: published systems and the default, as overlays on ``recipes/base.yaml``."""
 
 import argparse
+from itertools import takewhile
 from pathlib import Path
 
 from ruamel.yaml.comments import CommentedMap
@@ -31,8 +32,16 @@ def recipe(root: Path, name: str) -> CommentedMap:
     if name != "base":
         if name not in names(root):
             raise FaceganError(f"there is no recipe {name!r}; there are {', '.join(names(root))}")
-        overlay(document, read_commented(folder / f"{name}.yaml"), f"recipes/{name}.yaml")
+        path = folder / f"{name}.yaml"
+        overlay(document, read_commented(path), f"recipes/{name}.yaml")
+        document.yaml_set_start_comment((_heading(path) or name) + "\n\n")  # and a blank line
     return document
+
+
+def _heading(path: Path) -> str:
+    """What a recipe says of itself before its first key, without the signs."""
+    lines = takewhile(lambda line: line.startswith("#"), path.read_text(encoding="utf-8").splitlines())
+    return "\n".join(line.removeprefix("#").removeprefix(" ") for line in lines)
 
 
 def names(root: Path) -> list[str]:
@@ -43,8 +52,8 @@ def names(root: Path) -> list[str]:
 
 def _list(project: Project) -> None:
     for name in names(project.root):
-        first = (project.root / "recipes" / f"{name}.yaml").read_text(encoding="utf-8").partition("\n")[0]
-        print(f"{name:18s} {first.lstrip('# ') if first.startswith('#') else ''}".rstrip())
+        first = _heading(project.root / "recipes" / f"{name}.yaml").partition("\n")[0]
+        print(f"{name:18s} {first}".rstrip())
 
 
 def _use(project: Project, name: str, with_data: bool) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from facegan.networks import conv
+from facegan.networks import conv, dense, r3gan, resnet, stylegan2
 from facegan.params import ModelParams
 from facegan.randomness import generator as random_generator
 
@@ -22,11 +22,15 @@ class Architecture:
 
 ARCHITECTURES: dict[str, Architecture] = {
     "conv": Architecture(conv.ConvGenerator, conv.ConvDiscriminator, conv.initialise),
+    "dense": Architecture(dense.DenseGenerator, dense.DenseDiscriminator, conv.initialise),
+    "resnet": Architecture(resnet.ResNetGenerator, resnet.ResNetDiscriminator, resnet.initialise),
+    "stylegan2": Architecture(stylegan2.StyleGenerator, stylegan2.StyleDiscriminator, stylegan2.initialise),
+    "r3gan": Architecture(r3gan.R3Generator, r3gan.R3Discriminator, r3gan.initialise),
 }
 
 
 def build_generator(model: ModelParams, size: int) -> nn.Module:
-    """Latents float [n, model.latent] to pictures float [n, 3, size, size] in [-1, 1]; weights are not set."""
+    """Latents float [n, model.latent] to pictures float [n, 3, size, size]; weights are not set."""
     return _channels_last(ARCHITECTURES[model.network].generator(model, size))
 
 

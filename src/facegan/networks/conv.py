@@ -1,26 +1,29 @@
-"""The convolutional DCGAN (Radford et al., 2016) for any power-of-two size from 32 to 256, from one definition."""
+"""The convolutional DCGAN (Radford et al., 2016) for any power-of-two size from 32 to 256, from one definition.
+
+``channels`` are those of the last hidden layer of the generator and of the first of the discriminator, at half the
+picture's size.
+"""
+
+from itertools import pairwise
 
 import torch
 from torch import nn
 
-from facegan.networks.strided import DoublingConv2d, HalvingConv2d
-from facegan.params import ModelParams
+from facegan.networks.blocks import doubling, settle_spectral_norms, sides, spectral_norm, weight_of, width
+from facegan.networks.strided import HalvingConv2d
+from facegan.params import DiscriminatorParams, GeneratorParams, ModelParams
 
 
 class ConvGenerator(nn.Module):
-    """Latent as a 1x1 picture, doubled by transposed 4x4 convolutions, batch norm and ReLU, tanh at the end."""
+    """Latent as a 1x1 picture, doubled up to the picture's size, batch norm and ReLU between, tanh at the end."""
 
     def __init__(self, model: ModelParams, size: int) -> None:
         super().__init__()
-        self.latent = model.latent
-        width = model.generator.channels * size // 8
-        layers: list[nn.Module] = [nn.ConvTranspose2d(model.latent, width, 4, 1, 0, bias=False)]
-        while width > model.generator.channels:
-            layers += [nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
-            layers += [DoublingConv2d(width, width // 2)]
-            width //= 2
-        layers += [nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
-        layers += [DoublingConv2d(width, 3), nn.Tanh()]
+        params = model.generator
+        first = width(params.channels, params.max_channels, size // 2, 4)
+        layers: list[nn.Module] = [nn.ConvTranspose2d(model.latent, first, 4, 1, 0, bias=params.norm == "none")]
+        layers += doubled(params, 4, size)
+        layers += [doubling(params.channels, 3, params.upsample, bias=False), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
 
     def forward(self, latent: torch.Tensor) -> torch.Tensor:
@@ -30,20 +33,15 @@ class ConvGenerator(nn.Module):
 
 
 class ConvDiscriminator(nn.Module):
-    """Halved by strided 4x4 convolutions, batch norm (in the first block by parameter) and LeakyReLU 0.2."""
+    """Halved by strided 4x4 convolutions down to 4x4, which one more makes a logit."""
 
     def __init__(self, model: ModelParams, size: int) -> None:
         super().__init__()
-        width = model.discriminator.channels
-        layers: list[nn.Module] = [HalvingConv2d(3, width)]
-        layers += [nn.BatchNorm2d(width)] if model.discriminator.first_norm else []
-        layers += [nn.LeakyReLU(0.2, inplace=True)]
-        for _ in range(size.bit_length() - 4):  # from size / 2 down to 4
-            layers += [HalvingConv2d(width, width * 2), nn.BatchNorm2d(width * 2)]
-            layers += [nn.LeakyReLU(0.2, inplace=True)]
-            width *= 2
-        layers += [nn.Conv2d(width, 1, 4, 1, 0, bias=False), nn.Flatten(0)]
+        layers, last = halved(model.discriminator, size, 4)
+        layers += [nn.Conv2d(last, 1, 4, 1, 0, bias=model.discriminator.norm != "batch"), nn.Flatten(0)]
         self.layers = nn.Sequential(*layers)
+        if model.discriminator.norm == "spectral":
+            spectral_norm(self)
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
         """float [n, 3, size, size] to logits float [n]."""
@@ -51,11 +49,41 @@ class ConvDiscriminator(nn.Module):
         return logits
 
 
+def doubled(params: GeneratorParams, first: int, size: int) -> list[nn.Module]:
+    """Norm and ReLU at ``first`` pixels, then doubled to half of ``size`` with norm and ReLU each time."""
+    wide = [width(params.channels, params.max_channels, size // 2, side) for side in sides(first, size // 2)]
+    layers = _norm_and_relu(params, wide[0])
+    for before, after in pairwise(wide):
+        layers += [doubling(before, after, params.upsample, bias=params.norm == "none")]
+        layers += _norm_and_relu(params, after)
+    return layers
+
+
+def _norm_and_relu(params: GeneratorParams, channels: int) -> list[nn.Module]:
+    return [*([nn.BatchNorm2d(channels)] if params.norm == "batch" else []), nn.ReLU(inplace=True)]
+
+
+def halved(params: DiscriminatorParams, size: int, last: int) -> tuple[list[nn.Module], int]:
+    """Strided convolutions from a picture to ``last`` pixels, with norm and LeakyReLU 0.2, and the channels there."""
+    wide = [width(params.channels, params.max_channels, size // 2, side) for side in reversed(sides(last, size // 2))]
+    layers: list[nn.Module] = []
+    for number, (before, after) in enumerate(pairwise([3, *wide])):
+        layers += [HalvingConv2d(before, after, bias=params.norm != "batch")]
+        if params.norm == "batch" and (number or params.first_norm):
+            layers += [nn.BatchNorm2d(after)]
+        layers += [nn.LeakyReLU(0.2, inplace=True)]
+        if params.dropout:
+            layers += [nn.Dropout(params.dropout)]
+    return layers, wide[-1]
+
+
 def initialise(network: nn.Module, source: torch.Generator) -> None:
-    """N(0, 0.02) for convolutions, N(1, 0.02) for norm scales, zero bias (Radford et al., 2016, section 4)."""
+    """N(0, 0.02) for kernels, N(1, 0.02) for norm scales, zero bias (Radford et al., 2016, section 4)."""
     for module in network.modules():
-        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-            nn.init.normal_(module.weight, 0.0, 0.02, generator=source)
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+            nn.init.normal_(weight_of(module), 0.0, 0.02, generator=source)
         elif isinstance(module, nn.BatchNorm2d):
             nn.init.normal_(module.weight, 1.0, 0.02, generator=source)
-            nn.init.zeros_(module.bias)
+        if isinstance(getattr(module, "bias", None), torch.Tensor):
+            nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+    settle_spectral_norms(network, source)

@@ -15,29 +15,29 @@ LARGEST = 16  # pixels a side of the larger picture; above, the patches no longe
 
 
 class HalvingConv2d(nn.Conv2d):
-    """float [n, in, 2h, 2w] to [n, out, h, w], without bias."""
+    """float [n, in, 2h, 2w] to [n, out, h, w]."""
 
-    def __init__(self, channels_in: int, channels_out: int) -> None:
-        super().__init__(channels_in, channels_out, 4, 2, 1, bias=False)
+    def __init__(self, channels_in: int, channels_out: int, bias: bool = False) -> None:
+        super().__init__(channels_in, channels_out, 4, 2, 1, bias=bias)
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
         if not _by_product(pictures, pictures.shape[-1]):
             return super().forward(pictures)
         with torch.autocast("cpu", enabled=False):
-            return _Halve.apply(pictures.bfloat16(), self.weight.bfloat16())  # type: ignore[no-any-return]
+            return _shifted(_Halve.apply(pictures.bfloat16(), self.weight.bfloat16()), self.bias)
 
 
 class DoublingConv2d(nn.ConvTranspose2d):
-    """float [n, in, h, w] to [n, out, 2h, 2w], without bias."""
+    """float [n, in, h, w] to [n, out, 2h, 2w]."""
 
-    def __init__(self, channels_in: int, channels_out: int) -> None:
-        super().__init__(channels_in, channels_out, 4, 2, 1, bias=False)
+    def __init__(self, channels_in: int, channels_out: int, bias: bool = False) -> None:
+        super().__init__(channels_in, channels_out, 4, 2, 1, bias=bias)
 
     def forward(self, pictures: torch.Tensor, output_size: list[int] | None = None) -> torch.Tensor:
         if not _by_product(pictures, 2 * pictures.shape[-1]):
             return super().forward(pictures)
         with torch.autocast("cpu", enabled=False):
-            return _Double.apply(pictures.bfloat16(), self.weight.bfloat16())  # type: ignore[no-any-return]
+            return _shifted(_Double.apply(pictures.bfloat16(), self.weight.bfloat16()), self.bias)
 
 
 class _Halve(torch.autograd.Function):
@@ -80,6 +80,10 @@ def weight_gradient(large: torch.Tensor, small: torch.Tensor) -> torch.Tensor:
     patches = padded.as_strided((count, height // 2, width // 2, 4, 4, channels), (n, 2 * y, 2 * x, y, x, c))
     rows = small.permute(0, 2, 3, 1).reshape(-1, small.shape[1])
     return (rows.T @ patches.reshape(len(rows), -1)).view(-1, 4, 4, channels).permute(0, 3, 1, 2)
+
+
+def _shifted(pictures: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+    return pictures if bias is None else pictures + bias.bfloat16()[:, None, None]
 
 
 def _by_product(pictures: torch.Tensor, side: int) -> bool:

@@ -205,6 +205,8 @@ def _database(server: "Server") -> int | None:
 
 
 def _follow(folder: Path, server: "Server") -> int:
+    from facegan.tracking.view import prepare
+
     sender: _Sender | None = None
     opened: int | None = None
     told = backlog = False
@@ -212,10 +214,13 @@ def _follow(folder: Path, server: "Server") -> int:
     pause = 1.0
     while True:
         try:
-            if opened and _database(server) != opened:  # MLflow would go on writing into the deleted file: begin again
+            if server.local and opened is None:
+                prepare(server)
+                opened = _database(server)
+            if server.local and (opened is None or _database(server) != opened):
+                # Deleted, and MLflow would go on writing into the file that is gone: begin again.
                 os.execv(sys.executable, [sys.executable, "-m", "facegan.tracking.feed", *sys.argv[1:]])  # noqa: S606
             sender = sender or _Sender(folder, server)
-            opened = opened or _database(server)
             sender.send(training=deadline == float("inf"))
             if not backlog:
                 send_backlog(folder.parent, server)

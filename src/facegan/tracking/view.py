@@ -166,6 +166,12 @@ class RunView:
             self.client.log_artifact(self.run_id, str(path), "images")
 
 
+def prepare(server: Server) -> None:
+    """Make the database and the experiment, where they are missing."""
+    with server.locked():
+        _experiment(MlflowClient(server.uri), server)
+
+
 def find_run(server: Server, lineage: str) -> Run | None:
     """The run of a lineage, if there is one."""
     with server.locked():

@@ -19,6 +19,14 @@ def update(average: nn.Module, network: nn.Module, kept: float) -> None:
 
 
 @torch.no_grad()
+def refresh(average: nn.Module, network: nn.Module, batches: Iterable[torch.Tensor]) -> None:
+    """Make ``average`` ready to draw: buffers of ``network``, batch norms of its own; leaves eval mode on."""
+    for theirs, ours in zip(network.buffers(), average.buffers(), strict=True):
+        ours.copy_(theirs)
+    reestimate_norms(average, batches)
+
+
+@torch.no_grad()
 def reestimate_norms(network: nn.Module, batches: Iterable[torch.Tensor]) -> None:
     """Set the running statistics of batch norms to those of ``batches`` of latents; leaves eval mode on.
 

@@ -10,21 +10,22 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from facegan.data.batches import BatchSequence, to_network, to_uint8
+from facegan.data.batches import to_uint8
 from facegan.errors import FaceganError
 from facegan.params import ModelParams, TrainParams
 from facegan.pictures import write_grid
-from facegan.randomness import generator as random_generator
 from facegan.randomness import latents
 from facegan.tracking.journal import Journal
 from facegan.training import ema
-from facegan.training.device import upload
+from facegan.training.alarms import Watch, alarms
+from facegan.training.draws import Draws
+from facegan.training.objectives import OBJECTIVES
+from facegan.training.schedule import images_in
 from facegan.training.state import TrainingState, weights
 from facegan.training.step import COLUMNS, train_step
 from facegan.training.working import WorkingFolder
 
 NORM_BATCHES = 4  # of latents, to re-estimate batch-norm statistics
-D_HAS_WON = 0.02  # D is this sure of both sides for a whole tick
 
 
 class Stopped(Exception):
@@ -33,12 +34,6 @@ class Stopped(Exception):
 
 class NotFinite(FaceganError):
     """A loss or gradient is not finite; the last good checkpoint is kept."""
-
-
-def images_in(span: str, training_pictures: int) -> int:
-    """How many images a span such as "60 kimg" or "25 epochs" shows, given the size of the training set."""
-    number, unit = span.split()
-    return max(1, round(float(number) * (1000 if unit == "kimg" else training_pictures)))
 
 
 @dataclass(frozen=True)
@@ -51,9 +46,9 @@ class Plan:
 
     @classmethod
     def of(cls, train: TrainParams, pictures: int) -> "Plan":
-        steps = -(-images_in(train.duration, pictures) // train.batch)
-        per_tick = min(steps, max(1, round(images_in(train.tick, pictures) / train.batch)))
-        per_score = images_in(train.evaluate_every, pictures) / train.batch
+        steps = -(-images_in(train.duration, pictures) // train.images_per_step)
+        per_tick = min(steps, max(1, round(images_in(train.tick, pictures) / train.images_per_step)))
+        per_score = images_in(train.evaluate_every, pictures) / train.images_per_step
         return cls(steps, per_tick, max(1, round(per_score / per_tick)))
 
     def ends_tick(self, step: int) -> bool:
@@ -85,23 +80,25 @@ class Training:
     def __post_init__(self) -> None:
         self.images = self.images.to(self.device)
         self.size = self.images.shape[1]
+        self.watch = Watch.on(self.images[: max(self.train.samples, 1000)], self.train.samples)
         self.plan = Plan.of(self.train, len(self.images))
-        self.batches = BatchSequence(len(self.images), self.train.batch, self.seed)
+        self.per_step = self.train.images_per_step
+        self.draws = Draws(self.images, self.model.latent, self.train, self.seed, self.device)
 
     def run(self) -> TrainingState:
         """Train to the end. Raises Stopped when asked to stop, NotFinite when it diverges."""
         state = self._resume()
-        total = self.plan.steps * self.train.batch
+        total = self.plan.steps * self.per_step
         if state.step == 0:
             self._sample(state)
         saved = tick_began = time.monotonic()
         began_at = state.step
-        with tqdm(total=total, initial=state.step * self.train.batch, unit=" images", disable=None, leave=False) as bar:
+        with tqdm(total=total, initial=state.step * self.per_step, unit=" images", disable=None, leave=False) as bar:
             while state.step < self.plan.steps:
                 self._step(state)
-                bar.update(self.train.batch)
+                bar.update(self.per_step)
                 if self.plan.ends_tick(state.step):
-                    rate = (state.step - began_at) * self.train.batch / (time.monotonic() - tick_began)
+                    rate = (state.step - began_at) * self.per_step / (time.monotonic() - tick_began)
                     self._tick(state, rate, bar)
                     began_at, tick_began = state.step, time.monotonic()
                 stop = self.stopping()
@@ -133,13 +130,13 @@ class Training:
             return self._start_over(str(error))
         passed = sum(self.plan.ends_tick(step) for step in range(1, state.step + 1))
         ticks = sum(
-            row["kind"] == "metrics" and row["step"] <= state.step * self.train.batch for row in self.journal.rows()
+            row["kind"] == "metrics" and row["step"] <= state.step * self.per_step for row in self.journal.rows()
         )
         if ticks < passed:
             return self._start_over("the journal lacks rows that the checkpoint has passed")
         if not all((self.folder.path / row["file"]).is_file() for row in self.journal.rows() if row["kind"] == "image"):
             return self._start_over("sample grids that the journal names are gone")
-        print(f"train: going on at {state.step * self.train.batch / 1000:.1f} kimg", flush=True)
+        print(f"train: going on at {state.step * self.per_step / 1000:.1f} kimg", flush=True)
         return state
 
     def _start_over(self, reason: str) -> TrainingState:
@@ -152,30 +149,26 @@ class Training:
         return TrainingState.start(self.model, self.train, self.size, self.seed, rows, len(COLUMNS), self.device)
 
     def _step(self, state: TrainingState) -> None:
-        chosen = upload(self.batches.indices(state.step), self.device)
-        real = to_network(self.images[chosen])
-        if self.train.flip:
-            mirrored = torch.rand(len(real), generator=random_generator(self.seed, "flip", state.step)) < 0.5
-            real = torch.where(upload(mirrored, self.device)[:, None, None, None], real.flip(3), real)
-        latent = upload(latents(self.train.batch, self.model.latent, self.seed, "train", state.step), self.device)
-        losses = train_step(state, self.train, real, latent)
+        losses = train_step(state, self.train, self.draws)
         state.losses[state.step % self.plan.steps_per_tick] = losses
         state.step += 1
 
     def _tick(self, state: TrainingState, rate: float, bar: "tqdm[None]") -> None:
         rows = (state.step - 1) % self.plan.steps_per_tick + 1
         losses = self._finite(state, rows).double()
-        images = state.step * self.train.batch
+        images = state.step * self.per_step
         values = dict(zip(COLUMNS, losses.mean(0).tolist(), strict=True))
+        if not self.train.penalised:
+            del values["penalty"]
         self._refresh_norms(state)
         if self.plan.scores(state.step):
             values["score"] = self._judge(state, images)
-        steps = [(state.step - rows + 1 + row) * self.train.batch for row in range(rows)]
+        steps = [(state.step - rows + 1 + row) * self.per_step for row in range(rows)]
         every = {f"step_{name}": losses[:, COLUMNS.index(name)].tolist() for name in COLUMNS[:2]}
         self.journal.write("losses", images, steps=steps, values=every)
+        values |= self.watch.measure(self._sample(state))
         self.journal.write("metrics", images, values=values)
         self.journal.write("system", images, values={"images_per_second": rate, "memory_mib": self._memory()})
-        self._sample(state)
         self._report(values, images, rate, bar)
 
     def _judge(self, state: TrainingState, images: int) -> float:
@@ -192,30 +185,35 @@ class Training:
         return score
 
     def _report(self, values: dict[str, float], images: int, rate: float, bar: "tqdm[None]") -> None:
-        left = round((self.plan.steps * self.train.batch - images) / rate)
+        left = round((self.plan.steps * self.per_step - images) / rate)
         line = (
-            f"{images / 1000:8.1f} / {self.plan.steps * self.train.batch / 1000:.1f} kimg  {rate:6.0f} images/s  "
+            f"{images / 1000:8.1f} / {self.plan.steps * self.per_step / 1000:.1f} kimg  {rate:6.0f} images/s  "
             f"{left // 60:3d}:{left % 60:02d} left  G {values['loss_generator']:.3f}  "
             f"D {values['loss_discriminator']:.3f}  D(real) {values['d_real']:.2f}  D(fake) {values['d_fake']:.2f}"
         )
         if "score" in values:
             line += f"  score {values['score']:.3f}"
-        if values["d_real"] > 1 - D_HAS_WON and values["d_fake"] < D_HAS_WON:
-            line += "  ALARM: the discriminator has won"
-            self.journal.write("alarm", images, alarm="discriminator has won")
+        for alarm in alarms(values, images, OBJECTIVES[self.train.objective].bounded):
+            line += f"  ALARM: {alarm}"
+            self.journal.write("alarm", images, alarm=alarm)
         bar.write(line, file=sys.stdout)
         sys.stdout.flush()
 
-    def _sample(self, state: TrainingState) -> None:
-        """A grid of the averaged generator on the run's fixed latents: picture k shows the same latent every time."""
-        images = state.step * self.train.batch
+    def _sample(self, state: TrainingState) -> torch.Tensor:
+        """A grid of the averaged generator on the run's fixed latents: picture k shows the same latent every time.
+
+        Gives its pictures, uint8 [samples, size, size, 3].
+        """
+        images = state.step * self.per_step
         path = self.folder.samples / f"{images:09d}.png"
         if state.step == 0:
             self._refresh_norms(state)
         with torch.no_grad(), self._precision():
             drawn = [state.average(part.to(self.device)) for part in self._fixed_latents().split(64)]
-        write_grid(path, to_uint8(torch.cat(drawn)))
+        pictures = to_uint8(torch.cat(drawn))
+        write_grid(path, pictures)
         self.journal.write("image", images, key="samples", file=path.relative_to(self.folder.path).as_posix())
+        return pictures
 
     def _fixed_latents(self) -> torch.Tensor:
         return latents(self.train.samples, self.model.latent, self.seed, "samples")
@@ -223,8 +221,9 @@ class Training:
     def _refresh_norms(self, state: TrainingState) -> None:
         count = max(self.train.batch, 64)
         with self._precision():
-            ema.reestimate_norms(
+            ema.refresh(
                 state.average,
+                state.generator,
                 (latents(count, self.model.latent, self.seed, "norms", k).to(self.device) for k in range(NORM_BATCHES)),
             )
 
@@ -236,7 +235,7 @@ class Training:
         losses = state.losses[:rows].cpu()
         broken = (~torch.isfinite(losses)).any(1).nonzero()
         if len(broken):
-            step = (state.step - rows + int(broken[0]) + 1) * self.train.batch
+            step = (state.step - rows + int(broken[0]) + 1) * self.per_step
             names = [name for name, value in zip(COLUMNS, losses[int(broken[0])], strict=True) if not value.isfinite()]
             self.journal.write("alarm", step, alarm=f"not finite: {', '.join(names)}")
             tick = 1 + (state.step - 1) // self.plan.steps_per_tick

@@ -1,6 +1,7 @@
 """Everything that a training carries from step to step, and the checkpoint that holds it exactly."""
 
 import json
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -15,6 +16,19 @@ from facegan.networks import build_discriminator, build_generator, initialise
 from facegan.params import ModelParams, TrainParams
 
 Tensors = dict[str, torch.Tensor]
+
+# Rates come with every step: see set_rate.
+OPTIMIZERS: dict[str, Callable[[Iterator[nn.Parameter]], torch.optim.Optimizer]] = {
+    "adam": lambda parameters: torch.optim.Adam(parameters, fused=True),
+    "sgd": lambda parameters: torch.optim.SGD(parameters, fused=True),
+}
+
+
+def set_rate(optimizer: torch.optim.Optimizer, lr: float, betas: tuple[float, float]) -> None:
+    """Learning rate and betas of the next step; of the betas, SGD has only the first, its momentum."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+        group.update({"betas": betas} if "betas" in group else {"momentum": betas[0]})
 
 
 @dataclass
@@ -48,13 +62,13 @@ class TrainingState:
         for network in (generator, discriminator, average):
             network.to(device)
         average.requires_grad_(False).eval()
-        betas = (train.beta1, train.beta2)
+        optimizer = OPTIMIZERS[train.optimizer]
         return cls(
             generator,
             discriminator,
             average,
-            torch.optim.Adam(generator.parameters(), train.lr_generator, betas, fused=True),
-            torch.optim.Adam(discriminator.parameters(), train.lr_discriminator, betas, fused=True),
+            optimizer(generator.parameters()),
+            optimizer(discriminator.parameters()),
             torch.zeros((rows, columns), device=device),
         )
 
@@ -97,8 +111,8 @@ class TrainingState:
 
     def _optimizers(self) -> list[tuple[str, torch.optim.Optimizer, nn.Module]]:
         return [
-            ("adam_generator", self.generator_optimizer, self.generator),
-            ("adam_discriminator", self.discriminator_optimizer, self.discriminator),
+            ("optimizer_generator", self.generator_optimizer, self.generator),
+            ("optimizer_discriminator", self.discriminator_optimizer, self.discriminator),
         ]
 
 

@@ -1,0 +1,121 @@
+"""What the networks are built of: widths, changes of size, spectral norm."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+from torch.nn import functional
+from torch.nn.utils import parametrizations, parametrize
+
+from facegan.networks.strided import DoublingConv2d
+
+BLUR = (1, 3, 3, 1)  # the filter of StyleGAN2 (Karras et al., 2020, appendix B)
+
+
+def width(channels: int, most: int, largest: int, side: int) -> int:
+    """Channels at ``side`` pixels: ``channels`` at ``largest``, doubled at every halving, up to ``most``."""
+    return min(channels * largest // side, most)
+
+
+def sides(first: int, last: int) -> list[int]:
+    """Powers of two from ``first`` to ``last`` pixels."""
+    return [1 << power for power in range(first.bit_length() - 1, last.bit_length())]
+
+
+class Upsample(nn.Module):
+    """Twice the size: zeros between pixels, then ``taps`` in both directions.
+
+    The result has the scale of the input (a gain of 4 makes up for the zeros), as StyleGAN2's upsample_2d.
+    """
+
+    kernel: torch.Tensor
+
+    def __init__(self, taps: Sequence[int] = BLUR) -> None:
+        super().__init__()
+        self.register_buffer("kernel", _kernel(taps) * 4, persistent=False)
+
+    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+        """float [n, c, h, w] to [n, c, 2h, 2w]."""
+        channels, height, width = pictures.shape[1:]
+        kernel = self.kernel.to(pictures.dtype).expand(channels, 1, -1, -1)
+        padding = (kernel.shape[-1] - 2) // 2
+        large = functional.conv_transpose2d(pictures, kernel, stride=2, padding=padding, groups=channels)
+        return large[:, :, : 2 * height, : 2 * width]
+
+
+class Filter(nn.Module):
+    """``taps`` in both directions, in every channel, then every ``stride``-th pixel."""
+
+    kernel: torch.Tensor
+
+    def __init__(self, taps: Sequence[int], padding: int, stride: int = 1, gain: float = 1.0) -> None:
+        super().__init__()
+        self.padding, self.stride = padding, stride
+        self.register_buffer("kernel", _kernel(taps) * gain, persistent=False)
+
+    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+        channels = pictures.shape[1]
+        kernel = self.kernel.to(pictures.dtype).expand(channels, 1, -1, -1)
+        return functional.conv2d(pictures, kernel, None, self.stride, self.padding, groups=channels)
+
+
+def downsample(taps: Sequence[int] = BLUR) -> Filter:
+    """float [n, c, 2h, 2w] to [n, c, h, w], as StyleGAN2's downsample_2d."""
+    return Filter(taps, padding=1, stride=2)
+
+
+def _kernel(taps: Sequence[int]) -> torch.Tensor:
+    line = torch.tensor(taps, dtype=torch.float32)
+    return torch.outer(line, line)[None, None] / line.sum() ** 2
+
+
+def doubling(channels_in: int, channels_out: int, upsample: str, bias: bool) -> nn.Module:
+    """float [n, in, h, w] to [n, out, 2h, 2w]: a transposed convolution, or a change of size and a convolution.
+
+    Transposed convolutions leave a checkerboard where their steps overlap unevenly (Odena et al., 2016).
+    """
+    if upsample == "transposed":
+        return DoublingConv2d(channels_in, channels_out, bias)
+    return nn.Sequential(resized(upsample), nn.Conv2d(channels_in, channels_out, 3, 1, 1, bias=bias))
+
+
+def resized(upsample: str) -> nn.Module:
+    """float [n, c, h, w] to [n, c, 2h, 2w]: every pixel four times, or filtered."""
+    return nn.Upsample(scale_factor=2, mode="nearest") if upsample == "resize" else Upsample()
+
+
+def spectral_norm(network: nn.Module) -> None:
+    """Divide every kernel by its largest singular value (Miyato et al., 2018), one power iteration a forward pass."""
+    for module in list(network.modules()):
+        if isinstance(module, nn.Conv2d | nn.Linear | nn.Embedding):
+            parametrizations.spectral_norm(module)
+
+
+def weight_of(module: nn.Module) -> torch.Tensor:
+    """The trained weight: beneath spectral norm, where there is one."""
+    norms = _norms(module)
+    weight = norms.original if norms else module.weight
+    assert isinstance(weight, torch.Tensor)
+    return weight
+
+
+@torch.no_grad()
+def settle_spectral_norms(network: nn.Module, source: torch.Generator) -> None:
+    """Draw the vectors of the power iteration from ``source`` and bring them near the singular ones."""
+    for module in network.modules():
+        for norm in _norms(module) or ():
+            matrix = weight_of(module).flatten(1)
+            u = functional.normalize(torch.randn(len(matrix), generator=source), dim=0)
+            for _ in range(15):
+                v = functional.normalize(matrix.T @ u, dim=0)
+                u = functional.normalize(matrix @ v, dim=0)
+            norm.get_buffer("_u").copy_(u)
+            norm.get_buffer("_v").copy_(v)
+
+
+def _norms(module: nn.Module) -> "parametrize.ParametrizationList | None":
+    if not parametrize.is_parametrized(module, "weight"):
+        return None
+    norms = module.parametrizations.weight  # type: ignore[union-attr]
+    assert isinstance(norms, parametrize.ParametrizationList)
+    return norms

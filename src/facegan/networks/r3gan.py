@@ -1,0 +1,98 @@
+"""R3GAN's networks (Huang et al., 2024, section 4): residual, without any normalisation.
+
+``channels`` are those at the picture's size; one block a size. Pictures are not squashed.
+"""
+
+from itertools import pairwise
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from facegan.networks.blocks import Upsample, downsample, sides, width
+from facegan.params import ModelParams
+
+TAPS = (1, 2, 1)
+GROUP = 16  # channels a group of the 3x3 convolutions
+EXPANSION = 2  # of the channels inside a block
+
+
+class R3Generator(nn.Module):
+    """A learned 4x4 basis scaled by a linear map of the latent, then blocks and doublings."""
+
+    def __init__(self, model: ModelParams, size: int) -> None:
+        super().__init__()
+        params = model.generator
+        wide = [width(params.channels, params.max_channels, size, side) for side in sides(4, size)]
+        self.basis = nn.Parameter(torch.empty(wide[0], 4, 4))
+        self.dense = nn.Linear(model.latent, wide[0], bias=False)
+        layers: list[nn.Module] = [_Block(wide[0])]
+        for before, after in pairwise(wide):
+            layers += [_mixing(before, after), Upsample(TAPS), _Block(after)]
+        self.layers = nn.Sequential(*layers)
+        self.to_rgb = nn.Conv2d(wide[-1], 3, 1, bias=False)
+
+    def forward(self, latent: torch.Tensor) -> torch.Tensor:
+        """float [n, latent] to float [n, 3, size, size], nearly all of it in [-1, 1]."""
+        pictures: torch.Tensor = self.to_rgb(self.layers(self.basis * self.dense(latent)[:, :, None, None]))
+        return pictures
+
+
+class R3Discriminator(nn.Module):
+    """The generator's mirror: blocks and halvings, a depthwise 4x4 convolution and one linear map to the logit."""
+
+    def __init__(self, model: ModelParams, size: int) -> None:
+        super().__init__()
+        params = model.discriminator
+        wide = [width(params.channels, params.max_channels, size, side) for side in reversed(sides(4, size))]
+        self.from_rgb = nn.Conv2d(3, wide[0], 1, bias=False)
+        layers: list[nn.Module] = [_Block(wide[0])]
+        for before, after in pairwise(wide):
+            layers += [downsample(TAPS), _mixing(before, after), _Block(after)]
+        self.layers = nn.Sequential(*layers)
+        self.pool = nn.Conv2d(wide[-1], wide[-1], 4, groups=wide[-1], bias=False)
+        self.to_logit = nn.Linear(wide[-1], 1, bias=False)
+
+    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+        """float [n, 3, size, size] to logits float [n]."""
+        logits: torch.Tensor = self.to_logit(self.pool(self.layers(self.from_rgb(pictures))).flatten(1))
+        return logits.flatten()
+
+
+class _Block(nn.Module):
+    """1x1, grouped 3x3, 1x1, each after a bias and LeakyReLU but the first; the last starts at zero."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        inner = channels * EXPANSION
+        groups = inner // GROUP if inner % GROUP == 0 else 1
+        self.conv1 = nn.Conv2d(channels, inner, 1)
+        self.conv2 = nn.Conv2d(inner, inner, 3, 1, 1, groups=groups)
+        self.conv3 = nn.Conv2d(inner, channels, 1, bias=False)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        residual = functional.leaky_relu(self.conv1(features), 0.2)
+        residual = self.conv3(functional.leaky_relu(self.conv2(residual), 0.2))
+        total: torch.Tensor = features + residual
+        return total
+
+
+def _mixing(before: int, after: int) -> nn.Module:
+    return nn.Identity() if before == after else nn.Conv2d(before, after, 1, bias=False)
+
+
+def initialise(network: nn.Module, source: torch.Generator) -> None:
+    """He's scale, in blocks times L^(-1/4) for L blocks, and zero at their end (Zhang et al., 2019); basis N(0, 1)."""
+    blocks = [module for module in network.modules() if isinstance(module, _Block)]
+    inside = {id(conv) for block in blocks for conv in (block.conv1, block.conv2)}
+    ends = {id(block.conv3) for block in blocks}
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            fan = module.weight[0].numel()
+            gain = (2 / (1 + 0.2**2)) ** 0.5 * len(blocks) ** -0.25 if id(module) in inside else 1.0
+            scale = 0.0 if id(module) in ends else gain / fan**0.5
+            nn.init.normal_(module.weight, 0.0, scale, generator=source)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, R3Generator):
+            nn.init.normal_(module.basis, generator=source)

@@ -1,0 +1,114 @@
+"""The residual networks of spectral normalisation (Miyato et al., 2018, appendix B.4), for any power-of-two size.
+
+``channels`` are those at the picture's size.
+"""
+
+from itertools import pairwise
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from facegan.networks.blocks import resized, settle_spectral_norms, sides, spectral_norm, weight_of, width
+from facegan.params import ModelParams
+
+
+class ResNetGenerator(nn.Module):
+    """Latent to 4x4 by a fully connected layer, residual blocks that double, tanh at the end."""
+
+    def __init__(self, model: ModelParams, size: int) -> None:
+        super().__init__()
+        params = model.generator
+        wide = [width(params.channels, params.max_channels, size, side) for side in sides(4, size)]
+        self.first = wide[0]
+        self.dense = nn.Linear(model.latent, 16 * wide[0])
+        norm = params.norm == "batch"
+        self.blocks = nn.Sequential(*(_Doubling(*pair, params.upsample, norm) for pair in pairwise(wide)))
+        last = [nn.BatchNorm2d(wide[-1])] if norm else []
+        self.to_rgb = nn.Sequential(*last, nn.ReLU(inplace=True), nn.Conv2d(wide[-1], 3, 3, 1, 1), nn.Tanh())
+
+    def forward(self, latent: torch.Tensor) -> torch.Tensor:
+        """float [n, latent] to float [n, 3, size, size] in [-1, 1]."""
+        pictures: torch.Tensor = self.to_rgb(self.blocks(self.dense(latent).view(-1, self.first, 4, 4)))
+        return pictures
+
+
+class ResNetDiscriminator(nn.Module):
+    """Residual blocks that halve down to 4x4 and one more there, summed over the picture, one logit."""
+
+    def __init__(self, model: ModelParams, size: int) -> None:
+        super().__init__()
+        params = model.discriminator
+        wide = [width(params.channels, params.max_channels, size, side) for side in reversed(sides(4, size))]
+        blocks = [_Halving(before, after, first=number == 0) for number, (before, after) in _numbered([3, *wide[1:]])]
+        self.blocks = nn.Sequential(*blocks, _Keeping(wide[-1]), nn.ReLU())
+        self.to_logit = nn.Linear(wide[-1], 1)
+        if params.norm == "spectral":
+            spectral_norm(self)
+
+    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+        """float [n, 3, size, size] to logits float [n]."""
+        logits: torch.Tensor = self.to_logit(self.blocks(pictures).sum((2, 3))).flatten()
+        return logits
+
+
+def _numbered(wide: list[int]) -> list[tuple[int, tuple[int, int]]]:
+    return list(enumerate(pairwise(wide)))
+
+
+class _Doubling(nn.Module):
+    def __init__(self, channels_in: int, channels_out: int, upsample: str, norm: bool) -> None:
+        super().__init__()
+        self.norm1 = nn.BatchNorm2d(channels_in) if norm else nn.Identity()
+        self.norm2 = nn.BatchNorm2d(channels_out) if norm else nn.Identity()
+        self.resized = resized(upsample)
+        self.conv1 = nn.Conv2d(channels_in, channels_out, 3, 1, 1)
+        self.conv2 = nn.Conv2d(channels_out, channels_out, 3, 1, 1)
+        self.shortcut = nn.Conv2d(channels_in, channels_out, 1)
+
+    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+        residual = self.conv1(self.resized(functional.relu(self.norm1(pictures))))
+        residual = self.conv2(functional.relu(self.norm2(residual)))
+        total: torch.Tensor = residual + self.resized(self.shortcut(pictures))  # 1x1 first: the same, a quarter of it
+        return total
+
+
+class _Halving(nn.Module):
+    def __init__(self, channels_in: int, channels_out: int, first: bool) -> None:
+        super().__init__()
+        hidden = channels_out if first else channels_in
+        self.first = first  # sees a picture: no ReLU before it
+        self.conv1 = nn.Conv2d(channels_in, hidden, 3, 1, 1)
+        self.conv2 = nn.Conv2d(hidden, channels_out, 3, 1, 1)
+        self.shortcut = nn.Conv2d(channels_in, channels_out, 1)
+
+    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+        residual = self.conv1(pictures if self.first else functional.relu(pictures))
+        residual = functional.avg_pool2d(self.conv2(functional.relu(residual)), 2)
+        total: torch.Tensor = residual + self.shortcut(functional.avg_pool2d(pictures, 2))
+        return total
+
+
+class _Keeping(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels, 3, 1, 1)
+        self.conv2 = nn.Conv2d(channels, channels, 3, 1, 1)
+
+    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+        total: torch.Tensor = pictures + self.conv2(functional.relu(self.conv1(functional.relu(pictures))))
+        return total
+
+
+def initialise(network: nn.Module, source: torch.Generator) -> None:
+    """Xavier uniform, with gain sqrt(2) on the 3x3 kernels of the residual branches; zero bias, unit scales."""
+    for name, module in network.named_modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            gain = 2**0.5 if name.endswith(("conv1", "conv2")) else 1.0
+            nn.init.xavier_uniform_(weight_of(module), gain, generator=source)
+            assert module.bias is not None
+            nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.BatchNorm2d):
+            nn.init.ones_(module.weight)
+            nn.init.zeros_(module.bias)
+    settle_spectral_norms(network, source)

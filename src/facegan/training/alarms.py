@@ -1,0 +1,73 @@
+"""What shows that a training is in trouble: numbers of its sample grid beside those of real pictures."""
+
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional
+
+WON = 0.04  # loss of a discriminator that is sure of both sides; 1.39 is chance, with binary cross-entropy
+COLLAPSED = 0.35  # of the real pictures' diversity
+WARM_UP = 50_000  # images shown before pictures are expected to differ
+
+
+def diversity(images: torch.Tensor) -> float:
+    """Mean distance of each picture to its nearest other one, seen at 8x8; near 0 where few modes are drawn.
+
+    ``images`` uint8 [n, size, size, 3]; not a number for fewer than two.
+    """
+    seen = functional.adaptive_avg_pool2d(_planes(images), 8).flatten(1).double()
+    if len(seen) < 2:
+        return float("nan")
+    distances = torch.cdist(seen, seen, compute_mode="donot_use_mm_for_euclid_dist")
+    return float(distances.fill_diagonal_(torch.inf).min(1).values.mean())
+
+
+def checkerboard(images: torch.Tensor) -> float:
+    """Energy of brightness at the frequencies that upsampling leaves, over that of their neighbours; about 1 without.
+
+    A transposed convolution repeats the spectrum of what it enlarges (Odena et al., 2016; Durall et al., 2020): its
+    last two layers show as lines at a half and a quarter of the sampling frequency. Mean over both and both directions.
+    """
+    gray = _planes(images).double().mean(1)
+    ratios = []
+    for lines in (gray, gray.mT):
+        energy = torch.fft.rfft(lines).abs().square().mean((0, 1))
+        half, quarter = len(energy) - 1, (len(energy) - 1) // 2
+        beside = ([half - 2, half - 1], [quarter - 2, quarter - 1, quarter + 1, quarter + 2])
+        ratios += [energy[at] / energy[near].mean() for at, near in zip((half, quarter), beside, strict=True)]
+    return float(torch.stack(ratios).mean())
+
+
+def _planes(images: torch.Tensor) -> torch.Tensor:
+    return images.permute(0, 3, 1, 2).float().cpu()
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Compares sample grids with real pictures: uint8 [n, size, size, 3], as many as a grid has."""
+
+    real_diversity: float
+    real_checkerboard: float
+
+    @classmethod
+    def on(cls, real: torch.Tensor, samples: int) -> "Watch":
+        # Diversity depends on the number of pictures, the spectrum does not: more are steadier.
+        return cls(diversity(real[:samples]), checkerboard(real[:1000]))
+
+    def measure(self, grid: torch.Tensor) -> dict[str, float]:
+        """``diversity`` and ``checkerboard``, 1 where the grid is as the real pictures are."""
+        values = {
+            "diversity": diversity(grid) / self.real_diversity if self.real_diversity > 0 else float("nan"),
+            "checkerboard": checkerboard(grid) / self.real_checkerboard if self.real_checkerboard > 0 else float("nan"),
+        }
+        return {name: value for name, value in values.items() if value == value}
+
+
+def alarms(values: dict[str, float], images: int, bounded: bool) -> list[str]:
+    """What is wrong with a tick's values after ``images``; ``bounded``: the discriminator's loss ends at 0."""
+    found = []
+    if bounded and values["loss_discriminator"] < WON:
+        found.append("the discriminator has won")
+    if images > WARM_UP and values.get("diversity", 1.0) < COLLAPSED:
+        found.append(f"mode collapse: the grid has {values['diversity']:.0%} of the real pictures' diversity")
+    return found

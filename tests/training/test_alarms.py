@@ -1,0 +1,74 @@
+"""What a training in trouble looks like in numbers."""
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.nn import functional
+
+from facegan.data.synthetic import png
+from facegan.training.alarms import WARM_UP, Watch, alarms, checkerboard
+
+
+@pytest.fixture(scope="module")
+def faces() -> torch.Tensor:
+    drawn = [np.asarray(Image.open(io.BytesIO(png(3, index, 64)[0]))) for index in range(96)]
+    return torch.from_numpy(np.stack(drawn))
+
+
+def enlarged(images: torch.Tensor, mode: str) -> torch.Tensor:
+    """At half the size, and made as large again."""
+    planes = functional.avg_pool2d(images.permute(0, 3, 1, 2).float(), 2)
+    if mode == "zeros":  # what a transposed convolution starts from
+        large = torch.zeros(len(planes), 3, 64, 64)
+        large[:, :, ::2, ::2] = planes
+        large = functional.avg_pool2d(functional.pad(large, (1, 1, 1, 1)), 3, 1) * 4
+    else:
+        large = functional.interpolate(planes, scale_factor=2, mode=mode, antialias=False)
+    return large.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
+
+
+def test_real_pictures_against_others_are_about_one(faces: torch.Tensor) -> None:
+    watch = Watch.on(faces[:48], 48)
+    measured = watch.measure(faces[48:])
+    assert measured["diversity"] == pytest.approx(1, abs=0.15)
+    assert measured["checkerboard"] == pytest.approx(1, abs=0.1)
+
+
+def test_diversity_falls_with_the_number_of_modes(faces: torch.Tensor) -> None:
+    noise = torch.Generator().manual_seed(1)
+    found = []
+    for modes in (48, 24, 8, 1):
+        chosen = faces[:48][torch.arange(48) % modes].float()
+        chosen = (chosen + torch.randn(chosen.shape, generator=noise) * 4).clamp(0, 255).to(torch.uint8)
+        found.append(Watch.on(faces[48:], 48).measure(chosen)["diversity"])
+    assert found == sorted(found, reverse=True)
+    assert found[0] > 0.8
+    assert found[-1] < 0.1
+
+
+def test_checkerboard_sees_zeros_between_pixels_and_not_smooth_enlarging(faces: torch.Tensor) -> None:
+    real = checkerboard(faces)
+    assert checkerboard(enlarged(faces, "zeros")) > 3 * real
+    assert checkerboard(enlarged(faces, "bilinear")) < 1.5 * real
+    assert checkerboard(torch.randint(0, 256, (200, 64, 64, 3), dtype=torch.uint8)) == pytest.approx(1, abs=0.1)
+
+
+def test_a_grid_of_one_and_a_set_without_variety_have_no_diversity(faces: torch.Tensor) -> None:
+    assert "diversity" not in Watch.on(faces, 1).measure(faces[:1])
+    assert "diversity" not in Watch.on(faces[:1].repeat(4, 1, 1, 1), 4).measure(faces[:4])
+
+
+def test_alarms_say_what_is_wrong() -> None:
+    well = {"loss_discriminator": 1.2, "diversity": 0.9}
+    assert alarms(well, 10**6, bounded=True) == []
+    assert alarms(well | {"loss_discriminator": 0.03}, 0, bounded=True) == ["the discriminator has won"]
+    assert alarms(well | {"loss_discriminator": -3.0}, 0, bounded=False) == []
+    collapsed = well | {"diversity": 0.12}
+    assert alarms(collapsed, WARM_UP, bounded=True) == []
+    assert alarms(collapsed, WARM_UP + 1, bounded=True) == [
+        "mode collapse: the grid has 12% of the real pictures' diversity"
+    ]
+    assert alarms({"loss_discriminator": 1.2}, 10**6, bounded=True) == []
