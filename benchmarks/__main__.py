@@ -15,7 +15,7 @@ Rows = list[tuple[str, str, str]]
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    groups = ["training", "overhead", "preprocess", "memory", "pipeline", "tests"]
+    groups = ["training", "networks", "overhead", "preprocess", "memory", "pipeline", "tests"]
     parser.add_argument("--only", choices=groups, action="append")
     parser.add_argument("--pictures", type=Path, help="a folder or archive of JPEG pictures; default: drawn ones")
     parser.add_argument("--count", type=int, default=100_000, help="pictures of the memory measurement")
@@ -26,6 +26,7 @@ def main() -> None:
         files = pictures.jpeg_folder(Path(temporary), 12_000, options.pictures)
         benchmarks: dict[str, Callable[[], Rows]] = {
             "training": lambda: training.measure(Path(temporary), device),
+            "networks": lambda: training.networks(Path(temporary, "networks"), device),
             "overhead": lambda: overhead.measure(device),
             "preprocess": lambda: preprocess.measure(files),
             "memory": lambda: preprocess.memory(files, options.count),

@@ -8,7 +8,9 @@ from pathlib import Path
 import torch
 
 from benchmarks.plain import PlainLoop
-from facegan.params import ModelParams, TrainParams, load_params
+from facegan.cli.recipe import recipe
+from facegan.cli.yaml_file import text
+from facegan.params import ModelParams, TrainParams, load_params, parse_params
 from facegan.tracking.journal import Journal
 from facegan.training.device import make_deterministic
 from facegan.training.loop import Training
@@ -38,13 +40,7 @@ def peak(dtype: torch.dtype, device: torch.device) -> float:
 class Ours:
     """The product's own step, batches from memory included."""
 
-    def __init__(self, folder: Path, precision: str, batch: int, device: torch.device) -> None:
-        params = load_params(Path("recipes/base.yaml"))
-        wide = {
-            player: {**params.model.model_dump()[player], "channels": 64} for player in ("generator", "discriminator")
-        }
-        model = ModelParams.model_validate({**params.model.model_dump(), **wide})
-        train = TrainParams.model_validate({**params.train.model_dump(), "precision": precision, "batch": batch})
+    def __init__(self, folder: Path, model: ModelParams, train: TrainParams, device: torch.device) -> None:
         images = torch.randint(0, 256, (4000, 64, 64, 3), dtype=torch.uint8)
         working = WorkingFolder(folder)
         self.training = Training(
@@ -52,7 +48,7 @@ class Ours:
         )
         rows = self.training.plan.steps_per_tick
         self.state = TrainingState.start(model, train, 64, 1, rows, len(COLUMNS), device)
-        self.batch, self.device = batch, device
+        self.device = device
 
     def run(self, steps: int) -> float:
         _wait(self.device)
@@ -60,7 +56,43 @@ class Ours:
         for _ in range(steps):
             self.training._step(self.state)
         _wait(self.device)
-        return steps * self.batch / (time.perf_counter() - began)
+        return steps * self.training.per_step / (time.perf_counter() - began)
+
+
+def dcgan(precision: str, batch: int) -> tuple[ModelParams, TrainParams]:
+    """The base recipe with the paper's 64 channels."""
+    params = load_params(Path("recipes/base.yaml"))
+    values = params.model.model_dump()
+    wide = {player: {**values[player], "channels": 64} for player in ("generator", "discriminator")}
+    train = {**params.train.model_dump(), "precision": precision, "batch": batch}
+    return ModelParams.model_validate({**values, **wide}), TrainParams.model_validate(train)
+
+
+def networks(folder: Path, device: torch.device) -> list[tuple[str, str, str]]:
+    """A recipe of every network at 64x64: rate, and what part of conv-64's that is, in alternating rounds."""
+    make_deterministic(device)
+    batch, steps = (256, 20) if device.type == "cuda" else (16, 1)
+    contenders, parameters = {}, {}
+    for name in ("conv-64", "keras-64", "wgan-gp-64", "hinge-sn-64", "stylegan2-64", "r3gan-64"):
+        params = parse_params(text(recipe(Path(), name)))
+        train = params.train.model_copy(update={"batch": batch})
+        contender = contenders[name] = Ours(folder / name, params.model, train, device)
+        players = (contender.state.generator, contender.state.discriminator)
+        parameters[name] = [sum(weight.numel() for weight in player.parameters()) / 1e6 for player in players]
+    rates: dict[str, list[float]] = {name: [] for name in contenders}
+    for _ in range(3):
+        for name, contender in contenders.items():
+            contender.run(1)
+            rates[name].append(contender.run(steps * max(1, contender.training.train.penalty_every)))
+    median = {name: statistics.median(values) for name, values in rates.items()}
+    return [
+        (
+            f"{name}: {parameters[name][0]:.1f} M and {parameters[name][1]:.1f} M parameters",
+            f"{rate:.1f} images/s, {rate / median['conv-64']:.2f} of conv-64",
+            "",
+        )
+        for name, rate in median.items()
+    ]
 
 
 def measure(folder: Path, device: torch.device) -> list[tuple[str, str, str]]:
@@ -75,7 +107,7 @@ def measure(folder: Path, device: torch.device) -> list[tuple[str, str, str]]:
     torch.use_deterministic_algorithms(False)
     plain = PlainLoop(folder, batch, device, workers=8 if gpu else 2)
     with tempfile.TemporaryDirectory() as temporary:
-        ours = {name: Ours(Path(temporary, name), name, batch, device) for name in precisions}
+        ours = {name: Ours(Path(temporary, name), *dcgan(name, batch), device) for name in precisions}
         peaks = {"fp32": torch.float32, "bf16": torch.bfloat16}
         rates: dict[str, list[float]] = {name: [] for name in ("plain", *ours)}
         limits: dict[str, list[float]] = {name: [] for name in ours}

@@ -4,6 +4,7 @@
 picture's size.
 """
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
@@ -22,9 +23,13 @@ class ConvGenerator(nn.Module):
         params = model.generator
         first = width(params.channels, params.max_channels, size // 2, 4)
         layers: list[nn.Module] = [nn.ConvTranspose2d(model.latent, first, 4, 1, 0, bias=params.norm == "none")]
-        layers += doubled(params, 4, size)
-        layers += [doubling(params.channels, 3, params.upsample, bias=False), nn.Tanh()]
-        self.layers = nn.Sequential(*layers)
+        if params.upsample == "transposed":
+            layers += doubled(params, size // 2, sides(4, size // 2))
+            layers += [doubling(params.channels, 3, "transposed", bias=False)]
+        else:  # a picture made by one convolution of an enlarged one is never sharp: half the channels at its own size
+            layers += doubled(params, size // 2, sides(4, size))
+            layers += [nn.Conv2d(max(1, params.channels // 2), 3, 3, 1, 1)]
+        self.layers = nn.Sequential(*layers, nn.Tanh())
 
     def forward(self, latent: torch.Tensor) -> torch.Tensor:
         """float [n, latent] to float [n, 3, size, size] in [-1, 1]."""
@@ -49,9 +54,12 @@ class ConvDiscriminator(nn.Module):
         return logits
 
 
-def doubled(params: GeneratorParams, first: int, size: int) -> list[nn.Module]:
-    """Norm and ReLU at ``first`` pixels, then doubled to half of ``size`` with norm and ReLU each time."""
-    wide = [width(params.channels, params.max_channels, size // 2, side) for side in sides(first, size // 2)]
+def doubled(params: GeneratorParams, largest: int, at: Sequence[int]) -> list[nn.Module]:
+    """Norm and ReLU at the first of the sides ``at``, then doubled to each other with norm and ReLU.
+
+    ``largest`` is the side that has ``params.channels``.
+    """
+    wide = [max(1, width(params.channels, params.max_channels, largest, side)) for side in at]
     layers = _norm_and_relu(params, wide[0])
     for before, after in pairwise(wide):
         layers += [doubling(before, after, params.upsample, bias=params.norm == "none")]

@@ -7,7 +7,7 @@ The generator's last layer is a convolution at the picture's size, where it has 
 import torch
 from torch import nn
 
-from facegan.networks.blocks import spectral_norm, width
+from facegan.networks.blocks import sides, spectral_norm, width
 from facegan.networks.conv import doubled, halved
 from facegan.params import ModelParams
 
@@ -23,7 +23,7 @@ class DenseGenerator(nn.Module):
         self.first = width(params.channels, params.max_channels, size, FIRST)
         self.dense = nn.Linear(model.latent, self.first * FIRST**2)
         self.layers = nn.Sequential(
-            *doubled(params, FIRST, 2 * size), nn.Conv2d(params.channels, 3, 3, 1, 1), nn.Tanh()
+            *doubled(params, size, sides(FIRST, size)), nn.Conv2d(params.channels, 3, 3, 1, 1), nn.Tanh()
         )
 
     def forward(self, latent: torch.Tensor) -> torch.Tensor:
