@@ -19,6 +19,8 @@ ELSEWHERE = {
     "dvc push": "test_tracking.py",
     "dvc pull": "test_tracking.py",
     "facegan record": "test_tracking.py",
+    "facegan study": "test_study.py",
+    "facegan study conv-64 base:model.generator.upsample=resize --images 200000 --seeds 3": "test_study.py, shorter",
     "mlflow models serve -m runs:/RUN/generator --env-manager local": "test_serving.py",
     "make test": "this is it",
     "make test-system": "this is it",

@@ -13,7 +13,7 @@ from facegan.errors import FaceganError
 from facegan.files import write_atomic
 
 # Numbers worth a row; what a step or a tick measured has charts in MLflow.
-_NOT_SCORES = ("step_", "grad_", "loss_", "d_real", "d_fake", "data/", "images_per_second", "memory_mib")
+_NOT_SCORES = ("step_", "grad_", "loss_", "d_real", "d_fake", "data/", "images_per_second", "memory_mib", "penalty")
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def _compare(options: argparse.Namespace) -> None:
     runs = _load(Project.find(), options.runs)
     sections = {"parameters that differ": _differing(runs), "scores": _scores(runs)}
     for title, rows in sections.items():
-        print(_table([title, *(run.name for run in runs)], rows))
+        print(columns([title, *(run.name for run in runs)], rows))
         print()
     write_atomic(options.out, _page(runs, sections))
     print(options.out)
@@ -103,7 +103,7 @@ def _scores(runs: list[Compared]) -> list[list[str]]:
     return [[key, *(f"{run.scores[key]:.5g}" if key in run.scores else "" for run in runs)] for key in keys]
 
 
-def _table(header: list[str], rows: list[list[str]]) -> str:
+def columns(header: list[str], rows: list[list[str]]) -> str:
     widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
     lines = [header, ["-" * width for width in widths], *rows]
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines)

@@ -1,0 +1,140 @@
+"""The trainings of a study: each resumable in a folder of its own, scored like `evaluate` scores."""
+
+import json
+import os
+import re
+import sys
+from pathlib import Path
+
+import torch
+
+import facegan
+from facegan.cli.command import Stop
+from facegan.cli.project import SHARDS, Project
+from facegan.cli.study import Result
+from facegan.data.batches import load_split
+from facegan.data.manifest import MANIFEST, SPLITS, read_manifest
+from facegan.errors import FaceganError
+from facegan.evaluation.judge import quick_score
+from facegan.evaluation.random_network import random_extractor
+from facegan.evaluation.scores import reference, scores
+from facegan.exporting.model import load_generator
+from facegan.files import json_digest, write_json
+from facegan.params import Params
+from facegan.randomness import generator as random_generator
+from facegan.tracking.journal import Journal, read_rows
+from facegan.tracking.lineage import code_digest
+from facegan.training.device import choose_device, describe, make_deterministic
+from facegan.training.loop import NotFinite, Stopped, Training
+from facegan.training.outputs import write_history, write_models
+from facegan.training.working import hold
+
+CODE = ("data/batches.py", "evaluation", "networks", "randomness.py", "training")  # that decides a result
+SCORING_SEED = 1  # of latents and floors: the same for every contender
+
+
+class Bench:
+    """The pictures and the device that all trainings of a study share."""
+
+    def __init__(self, project: Project, out: Path, pictures: int | None, generated: int) -> None:
+        self._device = choose_device(os.environ.get("FACEGAN_DEVICE"))
+        make_deterministic(self._device)
+        self._code = code_digest(Path(facegan.__path__[0]), CODE)
+        self._stop = Stop()
+        self._out = out
+        self._cache = project.state / "cache"
+        if not (project.root / SHARDS / MANIFEST).is_file():
+            raise FaceganError(f"study: {SHARDS} holds no pictures; `dvc repro preprocess` makes them")
+        manifest = read_manifest(project.root / SHARDS)
+        self._digests = [shard["sha256"] for shard in manifest["shards"]]
+        self._images = load_split(project.root / SHARDS, "train").images
+        if pictures is not None and pictures < len(self._images):
+            order = torch.randperm(len(self._images), generator=random_generator(SCORING_SEED, "study"))
+            self._images = self._images[order[:pictures].sort().values]
+        self._real = torch.cat([load_split(project.root / SHARDS, split).images for split in SPLITS])
+        self._generated = generated
+        self._extractor = random_extractor(self._device)
+
+    def about(self, images: int) -> dict[str, str]:
+        """What a reader of the table must know."""
+        size = self._images.shape[1]
+        return {
+            "images shown to each": f"{images:,}",
+            "training pictures": f"{len(self._images):,} at {size}x{size}",
+            "scored": f"{self._generated:,} generated against all {len(self._real):,} real pictures",
+            "machine": self._environment(),
+        }
+
+    def result(self, name: str, params: Params, seed: int) -> Result:
+        """Train (or go on, or read what is done) and score. A training that diverges is a result too."""
+        values = [params.model.model_dump(), params.train.model_dump(), self._digests, len(self._images), self._code]
+        key = json_digest([*values, seed])[:12]
+        folder = self._out / f"{re.sub(r'[^a-z0-9.-]+', '-', name.lower())[:60]}-{seed}-{key}"
+        path = folder / f"result-{self._generated}.json"
+        if path.is_file():
+            _tell(f"{name}, seed {seed}: done before")
+            return dict(json.loads(path.read_text(encoding="utf-8")))
+        _tell(f"{name}, seed {seed}")
+        result: Result = {"name": name, "seed": seed, "folder": folder.name}
+        try:
+            if not (folder / "models").is_dir():
+                self._train(params, seed, folder)
+            result |= self._score(folder) | _speed(folder)
+        except NotFinite as error:
+            result["failed"] = str(error)
+        write_json(path, result)
+        return result
+
+    def _train(self, params: Params, seed: int, folder: Path) -> None:
+        score = quick_score(self._images, self._extractor, params.model.latent, seed, self._device)
+        with hold(folder, "work") as working, Journal(working.path) as journal:
+            training = Training(
+                params.model, params.train, seed, self._images, self._device, working, journal, score, self._stop
+            )
+            try:
+                state = training.run()
+            except Stopped:
+                _tell("stopped, its state is saved; the same command goes on from here")
+                sys.exit(128 + self._stop.signal)
+            write_history(working, folder / "reports")
+            write_models(training, state, folder.name, folder / "models")  # last: it says that the training is done
+
+    def _score(self, folder: Path) -> Result:
+        n = min(self._generated, len(self._real) // 2)
+        if n < 2:
+            raise FaceganError(f"study: {len(self._real)} real pictures are too few; a score needs at least 4")
+        environment = self._environment()
+        held = reference(
+            self._real, self._extractor, n, SCORING_SEED, self._cache, self._digests, environment, _quietly
+        )
+        network, config = load_generator(folder / "models")
+        network.to(self._device)
+        report = scores(
+            network,
+            config["model"]["latent"],
+            held,
+            self._extractor,
+            self._generated,
+            SCORING_SEED,
+            self._device,
+            _quietly,
+        )
+        parameters = sum(weight.numel() for weight in network.parameters())
+        return {"scores": report, "best_images": config["best"]["images"], "parameters": parameters}
+
+    def _environment(self) -> str:
+        return f"{describe(self._device)}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+
+
+def _speed(folder: Path) -> Result:
+    """Median rate of the ticks: one that was stopped counts no pause."""
+    rates = sorted(row["values"]["images_per_second"] for row in read_rows(folder / "work") if row["kind"] == "system")
+    return {"images_per_second": rates[len(rates) // 2]}
+
+
+def _quietly(pictures: int) -> None:
+    """Scoring takes seconds beside a training: no bar."""
+
+
+def _tell(text: str) -> None:
+    print(f"study: {text}", file=sys.stderr, flush=True)
