@@ -26,6 +26,7 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 
 repro: setup  ## run the pipeline: download, preprocess, train, evaluate, export, record
 	dvc repro
+	@echo; echo "Done. Pictures and scores: reports/evaluate/index.html; the run beside others: make ui"
 
 test: setup  ## unit tests
 	pytest tests --ignore=tests/system

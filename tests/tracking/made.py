@@ -204,7 +204,7 @@ def damaged_folder(folder: Path, damage: str) -> None:
 
 def spec(lineage: str = "a" * 64, **tags: str) -> RunSpec:
     keys = {"facegan.lineage": lineage, "facegan.training_key": "b" * 64}
-    return RunSpec(lineage, f"conv-32 {lineage[:8]}", {"seed": 1, "train.batch": 8, "data.limit": None}, keys | tags)
+    return RunSpec(lineage, f"conv 32px {lineage[:8]}", {"seed": 1, "train.batch": 8, "data.limit": None}, keys | tags)
 
 
 class MlflowServer:

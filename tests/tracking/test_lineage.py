@@ -131,7 +131,7 @@ def test_a_run_is_named_and_tagged_by_its_keys_and_holds_every_parameter() -> No
     training, lineage = keys(PARAMS)
     spec = RunSpec.of(PARAMS, training, 32, {"mine": "too"})
     assert spec.lineage == lineage
-    assert spec.name == f"conv-32 {lineage[:8]}"
+    assert spec.name == f"conv 32px {lineage[:8]}"
     assert spec.tags == {"facegan.lineage": lineage, "facegan.training_key": training, "mine": "too"}
     assert spec.params == flatten(PARAMS.model_dump())
     assert (spec.params["train.batch"], spec.params["data.limit"]) == (8, None)

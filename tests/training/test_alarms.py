@@ -1,6 +1,7 @@
 """What a training in trouble looks like in numbers."""
 
 import io
+import math
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from PIL import Image
 from torch.nn import functional
 
 from facegan.data.synthetic import png
-from facegan.training.alarms import WARM_UP, Watch, alarms, checkerboard
+from facegan.training.alarms import WARM_UP, Watch, alarms, checkerboard, least_loss
 
 
 @pytest.fixture(scope="module")
@@ -63,12 +64,20 @@ def test_a_grid_of_one_and_a_set_without_variety_have_no_diversity(faces: torch.
 
 def test_alarms_say_what_is_wrong() -> None:
     well = {"loss_discriminator": 1.2, "diversity": 0.9}
-    assert alarms(well, 10**6, bounded=True) == []
-    assert alarms(well | {"loss_discriminator": 0.03}, 0, bounded=True) == ["the discriminator has won"]
-    assert alarms(well | {"loss_discriminator": -3.0}, 0, bounded=False) == []
+    assert alarms(well, 10**6, least=0.0) == []
+    assert alarms(well | {"loss_discriminator": 0.03}, 0, least=0.0) == ["the discriminator has won"]
+    assert alarms(well | {"loss_discriminator": -3.0}, 0, least=-math.inf) == []
     collapsed = well | {"diversity": 0.12}
-    assert alarms(collapsed, WARM_UP, bounded=True) == []
-    assert alarms(collapsed, WARM_UP + 1, bounded=True) == [
+    assert alarms(collapsed, WARM_UP, least=0.0) == []
+    assert alarms(collapsed, WARM_UP + 1, least=0.0) == [
         "mode collapse: the grid has 12% of the real pictures' diversity"
     ]
-    assert alarms({"loss_discriminator": 1.2}, 10**6, bounded=True) == []
+    assert alarms({"loss_discriminator": 1.2}, 10**6, least=0.0) == []
+
+
+def test_smoothed_labels_leave_a_perfect_discriminator_a_loss() -> None:
+    assert least_loss(True, 0.0) == 0
+    assert least_loss(False, 0.0) == -math.inf
+    logits = torch.linspace(-8, 8, 3001)
+    losses = functional.binary_cross_entropy_with_logits(logits, torch.full_like(logits, 0.9), reduction="none")
+    assert least_loss(True, 0.1) == pytest.approx(losses.min().item(), abs=1e-5)

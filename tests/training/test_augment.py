@@ -64,6 +64,7 @@ def test_cutout_is_a_square_of_half_the_side_that_may_leave_the_picture() -> Non
     assert areas.max() == (SIDE // 2) ** 2
     assert areas.min() == (SIDE // 4) ** 2  # its middle is in a corner
     assert torch.equal(holes[:, 0], holes[:, 2])
+    assert (holes[:, 0].any(1) != holes[:, 0].any(2)).any(1).sum() > 400  # its row and its column are drawn apart
     for hole in holes[:, 0]:
         rows, columns = hole.any(1).nonzero().flatten(), hole.any(0).nonzero().flatten()
         assert hole[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].all()

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from facegan.params import TrainParams
 from facegan.training.state import TrainingState
 from facegan.training.step import COLUMNS, train_step
 from training.tiny import Given, Tiny
@@ -205,3 +206,122 @@ def test_a_step_does_not_depend_on_the_global_generator(tiny: Tiny, data: Any) -
         torch.manual_seed(seed)
         results.append(train_step(tiny.state(train), train, Given(*data[0])))
     assert torch.equal(*results)
+
+
+# ---- penalties, smoothing and turns
+
+
+def single_judge(tiny: Tiny, **changes: Any) -> tuple[TrainingState, TrainParams]:
+    """A system whose discriminator looks at each picture alone, and its parameters."""
+    train = tiny.train(batch=8, **changes)
+    return tiny.state(train, tiny.model(discriminator={"norm": "none"})), train
+
+
+def squared(discriminator: nn.Module, pictures: torch.Tensor) -> torch.Tensor:
+    """|grad D(x)|^2 of each picture, one after the other."""
+    values = []
+    for picture in pictures:
+        x = picture[None].clone().requires_grad_()
+        (gradient,) = torch.autograd.grad(discriminator(x).sum(), x, create_graph=True)
+        values.append(gradient.square().sum())
+    return torch.stack(values)
+
+
+@pytest.mark.parametrize("which", ["r1", "r2", "gradient_penalty"])
+@pytest.mark.parametrize("every", [1, 4])
+def test_a_penalty_has_its_weight_and_its_pictures(tiny: Tiny, data: Any, which: str, every: int) -> None:
+    state, train = single_judge(tiny, **{which: 3.0, "penalty_every": every, "lr_discriminator": 1e-30})
+    real, latent = data[0]
+    discriminator, fake = deepcopy(state.discriminator), state.generator(latent).detach()
+    if which == "gradient_penalty":
+        shares = Given(real, latent).shares(0)[:, None, None, None]
+        expected = 3.0 * (squared(discriminator, real + shares * (fake - real)).sqrt() - 1).square().mean()
+    else:
+        expected = 1.5 * squared(discriminator, real if which == "r1" else fake).mean()
+    values = dict(zip(COLUMNS, train_step(state, train, Given(real, latent)).tolist(), strict=True))
+    assert values["penalty"] == pytest.approx(every * expected.item(), rel=1e-4)
+    loss = binary_cross_entropy_with_logits(discriminator(real), torch.ones(8))
+    loss = loss + binary_cross_entropy_with_logits(discriminator(fake), torch.zeros(8))
+    assert values["loss_discriminator"] == pytest.approx(loss.item(), rel=1e-4)  # without the penalty
+    total = expected + loss if every == 1 else every * expected  # which takes an update of its own
+    for parameter, gradient in zip(
+        state.discriminator.parameters(),
+        torch.autograd.grad(total, list(discriminator.parameters()), allow_unused=True),
+        strict=True,
+    ):
+        if gradient is not None:
+            torch.testing.assert_close(parameter.grad, gradient, rtol=1e-3, atol=1e-6)
+
+
+def test_a_lazy_penalty_comes_every_kth_update_and_the_rates_make_up_for_it(tiny: Tiny, data: Any) -> None:
+    state, train = single_judge(tiny, r1=1.0, penalty_every=3)
+    penalties = []
+    for _ in range(7):
+        penalties.append(train_step(state, train, Given(*data[0]))[COLUMNS.index("penalty")].item())
+        state.step += 1
+    assert [value > 0 for value in penalties] == [True, False, False, True, False, False, True]
+    (group,) = state.discriminator_optimizer.param_groups
+    assert group["lr"] == pytest.approx(1e-3 * 0.75)
+    assert group["betas"] == pytest.approx((0.5**0.75, 0.999**0.75))
+    (group,) = state.generator_optimizer.param_groups
+    assert (group["lr"], group["betas"]) == (2e-3, (0.5, 0.999))
+
+
+@pytest.mark.parametrize("every", [1, 2])
+def test_a_penalty_may_come_to_nothing(tiny: Tiny, data: Any, every: int) -> None:
+    fading = {"start": 1.0, "end": 0.0, "over": "0.008 kimg", "shape": "linear"}
+    state, train = single_judge(tiny, r1=fading, penalty_every=every)
+    for expected in (True, False, False):
+        values = train_step(state, train, Given(*data[0]))
+        assert (values[COLUMNS.index("penalty")] > 0) == expected
+        state.step += every  # an update with a penalty
+
+
+def test_smoothing_is_of_real_labels_alone(tiny: Tiny, data: Any) -> None:
+    state, train = single_judge(tiny, label_smoothing=0.1)
+    real, latent = data[0]
+    with torch.no_grad():
+        for parameter in state.discriminator.parameters():
+            parameter.mul_(12)  # so that it tells real from fake
+        on_real, on_fake = state.discriminator(real), state.discriminator(state.generator(latent))
+    assert (on_real.mean() - on_fake.mean()).abs() > 0.01
+    expected = binary_cross_entropy_with_logits(on_real, torch.full((8,), 0.9))
+    expected = expected + binary_cross_entropy_with_logits(on_fake, torch.zeros(8))
+    assert train_step(state, train, Given(real, latent))[1].item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_the_discriminator_has_its_turns_on_pictures_and_latents_of_their_own(tiny: Tiny, data: Any) -> None:
+    asked: list[tuple[str, int]] = []
+
+    class Noting(Given):
+        def real(self, number: int) -> torch.Tensor:
+            asked.append(("real", number))
+            return super().real(number)
+
+        def latents(self, number: int) -> torch.Tensor:
+            asked.append(("latents", number))
+            return super().latents(number)
+
+    train = tiny.train(batch=8, discriminator_steps=3)
+    state = tiny.state(train)
+    steps = {"generator": 0, "discriminator": 0}
+    for name, optimizer in (("generator", state.generator_optimizer), ("discriminator", state.discriminator_optimizer)):
+        optimizer.register_step_post_hook(lambda *_, name=name: steps.update({name: steps[name] + 1}))
+    for _ in range(2):
+        train_step(state, train, Noting(*data[0]))
+        state.step += 1
+    assert steps == {"generator": 2, "discriminator": 6}
+    assert asked == [(kind, number) for number in range(6) for kind in ("real", "latents")]
+
+
+def test_pairs_are_with_other_real_pictures(tiny: Tiny, data: Any) -> None:
+    class Apart(Given):
+        def opposite(self, number: int) -> torch.Tensor:
+            return -self.real(number)
+
+    state, train = single_judge(tiny, objective="relativistic", lr_discriminator=1e-30)
+    real, latent = data[0]
+    with torch.no_grad():
+        shift = state.discriminator(-real) - state.discriminator(state.generator(latent))
+    values = train_step(state, train, Apart(real, latent))
+    assert values[0].item() == pytest.approx(torch.nn.functional.softplus(shift).mean().item(), rel=1e-5)

@@ -51,7 +51,7 @@ class RunSpec:
     def of(cls, params: Params, training: str, size: int, tags: dict[str, str]) -> Self:
         lineage = lineage_key(training, params)
         keys = {"facegan.lineage": lineage, "facegan.training_key": training}
-        name = f"{params.model.network}-{size} {lineage[:8]}"
+        name = f"{params.model.network} {size}px {lineage[:8]}"  # no recipe's name
         return cls(lineage, name, flatten(params.model_dump()), {**keys, **tags})
 
     def write(self, folder: Path) -> None:

@@ -1,11 +1,12 @@
 """What shows that a training is in trouble: numbers of its sample grid beside those of real pictures."""
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch.nn import functional
 
-WON = 0.04  # loss of a discriminator that is sure of both sides; 1.39 is chance, with binary cross-entropy
+WON = 0.04  # above the least that its loss can be, a discriminator is sure of both sides; 1.39 is chance, with "bce"
 COLLAPSED = 0.35  # of the real pictures' diversity
 WARM_UP = 50_000  # images shown before pictures are expected to differ
 
@@ -42,6 +43,13 @@ def _planes(images: torch.Tensor) -> torch.Tensor:
     return images.permute(0, 3, 1, 2).float().cpu()
 
 
+def least_loss(bounded: bool, label_smoothing: float) -> float:
+    """What a perfect discriminator's loss comes to: the entropy of its labels, or no end."""
+    if not bounded:
+        return -math.inf
+    return sum(-share * math.log(share) for share in (label_smoothing, 1 - label_smoothing) if share > 0)
+
+
 @dataclass(frozen=True)
 class Watch:
     """Compares sample grids with real pictures: uint8 [n, size, size, 3], as many as a grid has."""
@@ -63,10 +71,10 @@ class Watch:
         return {name: value for name, value in values.items() if value == value}
 
 
-def alarms(values: dict[str, float], images: int, bounded: bool) -> list[str]:
-    """What is wrong with a tick's values after ``images``; ``bounded``: the discriminator's loss ends at 0."""
+def alarms(values: dict[str, float], images: int, least: float) -> list[str]:
+    """What is wrong with a tick's values after ``images``; ``least`` is the lowest loss of a discriminator."""
     found = []
-    if bounded and values["loss_discriminator"] < WON:
+    if values["loss_discriminator"] < least + WON:
         found.append("the discriminator has won")
     if images > WARM_UP and values.get("diversity", 1.0) < COLLAPSED:
         found.append(f"mode collapse: the grid has {values['diversity']:.0%} of the real pictures' diversity")

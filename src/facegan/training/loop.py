@@ -14,10 +14,11 @@ from facegan.data.batches import to_uint8
 from facegan.errors import FaceganError
 from facegan.params import ModelParams, TrainParams
 from facegan.pictures import write_grid
+from facegan.randomness import generator as random_generator
 from facegan.randomness import latents
 from facegan.tracking.journal import Journal
 from facegan.training import ema
-from facegan.training.alarms import Watch, alarms
+from facegan.training.alarms import Watch, alarms, least_loss
 from facegan.training.draws import Draws
 from facegan.training.objectives import OBJECTIVES
 from facegan.training.schedule import images_in
@@ -80,7 +81,9 @@ class Training:
     def __post_init__(self) -> None:
         self.images = self.images.to(self.device)
         self.size = self.images.shape[1]
-        self.watch = Watch.on(self.images[: max(self.train.samples, 1000)], self.train.samples)
+        # Shuffled: pictures of one class folder follow each other.
+        shown = torch.randperm(len(self.images), generator=random_generator(self.seed, "watch"))
+        self.watch = Watch.on(self.images[shown[: max(self.train.samples, 1000)].to(self.device)], self.train.samples)
         self.plan = Plan.of(self.train, len(self.images))
         self.per_step = self.train.images_per_step
         self.draws = Draws(self.images, self.model.latent, self.train, self.seed, self.device)
@@ -193,7 +196,8 @@ class Training:
         )
         if "score" in values:
             line += f"  score {values['score']:.3f}"
-        for alarm in alarms(values, images, OBJECTIVES[self.train.objective].bounded):
+        least = least_loss(OBJECTIVES[self.train.objective].bounded, self.train.label_smoothing)
+        for alarm in alarms(values, images, least):
             line += f"  ALARM: {alarm}"
             self.journal.write("alarm", images, alarm=alarm)
         bar.write(line, file=sys.stdout)

@@ -121,9 +121,10 @@ def _update_discriminator(
             for part, logits in ((real, logits_real), (fake, logits_fake))
         )
         penalty = _penalty(state, settings, draws, real, fake, logits_real, logits_fake, number) * train.penalty_every
-        state.discriminator_optimizer.zero_grad(set_to_none=True)
-        penalty.backward()
-        state.discriminator_optimizer.step()
+        if penalty.requires_grad:  # not where every weight has come to the 0 at the end of its schedule
+            state.discriminator_optimizer.zero_grad(set_to_none=True)
+            penalty.backward()
+            state.discriminator_optimizer.step()
     loss, d_real, d_fake = judged
     return loss, penalty.detach(), d_real, d_fake
 
