@@ -17,7 +17,7 @@ Result = dict[str, Any]  # of one training, as its result.json holds it
 
 @dataclass(frozen=True)
 class Contender:
-    """A recipe, with the changes that its name tells."""
+    """A recipe with changes, and its name in the table: without the changes that all have."""
 
     name: str
     params: Params
@@ -46,7 +46,8 @@ def _study(options: argparse.Namespace) -> None:
     for name in ("images", "seeds", "pictures", "generated"):
         if (value := getattr(options, name)) is not None and value < (2 if name in ("pictures", "generated") else 1):
             raise FaceganError(f"study: --{name}: {value} is too few")
-    contenders = [_contender(project, text, options.images) for text in options.contenders]
+    named = _short(list(dict.fromkeys(options.contenders)))
+    contenders = [Contender(name, _params(project, text, options.images)) for text, name in named.items()]
 
     from facegan.cli.study_page import table, write_page
     from facegan.cli.study_run import Bench
@@ -57,11 +58,22 @@ def _study(options: argparse.Namespace) -> None:
         for contender in contenders:
             results[contender.name].append(bench.result(contender.name, contender.params, seed))
     print("\n" + table(results))
-    print(write_page(options.out, results, bench.about(options.images)))
+    print(write_page(options.out, results, {"asked for": " ".join(options.contenders), **bench.about(options.images)}))
 
 
-def _contender(project: Project, text: str, images: int) -> Contender:
-    """A recipe by name, with changes, as long as ``images``. Raises FaceganError."""
+def _short(texts: list[str]) -> dict[str, str]:
+    """A name for each contender: its recipe and those of its changes that not every contender has."""
+    parts = {text: (text.partition(":")[0], text.partition(":")[2].split(",")) for text in texts}
+    common = set.intersection(*(set(changes) for _, changes in parts.values())) if len(texts) > 1 else set()
+    names = {}
+    for text, (recipe, changes) in parts.items():
+        own = ",".join(change for change in changes if change and change not in common)
+        names[text] = f"{recipe}:{own}" if own else recipe
+    return names
+
+
+def _params(project: Project, text: str, images: int) -> Params:
+    """Of a recipe by name, with changes, as long as ``images``. Raises FaceganError."""
     from facegan.cli.recipe import recipe
     from facegan.cli.yaml_file import text as yaml_of
     from facegan.strict_yaml import read_yaml
@@ -78,7 +90,7 @@ def _contender(project: Project, text: str, images: int) -> Contender:
         for part in blocks:
             block = block[part]
         block[last] = read_yaml(value, f"study: {key}")
-    return Contender(text, _as_long(validate_params(values, f"study: {text}"), images))
+    return _as_long(validate_params(values, f"study: {text}"), images)
 
 
 def _as_long(params: Params, images: int) -> Params:

@@ -78,7 +78,7 @@ def _spread(values: list[float]) -> str:
 
 def _curves(folder: Path, results: Results) -> str:
     """The score that chooses the best weights, over the images shown, as a PNG in base64."""
-    figure, axis = pyplot.subplots(figsize=(9, 4), layout="constrained")
+    figure, axis = pyplot.subplots(figsize=(9, 5), layout="constrained")
     for number, (name, runs) in enumerate(results.items()):
         for run in runs:
             history = folder / run["folder"] / "reports/history.csv"
@@ -93,7 +93,7 @@ def _curves(folder: Path, results: Results) -> str:
     axis.set_xlabel("kimg")
     axis.set_ylabel("score while training")
     axis.spines[["top", "right"]].set_visible(False)
-    axis.legend(frameon=False)
+    figure.legend(loc="outside lower left", frameon=False, fontsize=8)
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=110, metadata={"Software": None})
     pyplot.close(figure)

@@ -69,11 +69,12 @@ class Bench:
         """Train (or go on, or read what is done) and score. A training that diverges is a result too."""
         values = [params.model.model_dump(), params.train.model_dump(), self._digests, len(self._images), self._code]
         key = json_digest([*values, seed])[:12]
-        folder = self._out / f"{re.sub(r'[^a-z0-9.-]+', '-', name.lower())[:60]}-{seed}-{key}"
+        recipe = re.sub(r"[^a-z0-9.-]+", "-", name.partition(":")[0].lower())
+        folder = self._out / f"{recipe}-{seed}-{key}"  # whatever else is in the study
         path = folder / f"result-{self._generated}.json"
         if path.is_file():
             _tell(f"{name}, seed {seed}: done before")
-            return dict(json.loads(path.read_text(encoding="utf-8")))
+            return {**json.loads(path.read_text(encoding="utf-8")), "name": name}
         _tell(f"{name}, seed {seed}")
         result: Result = {"name": name, "seed": seed, "folder": folder.name}
         try:
