@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from facegan.params import ModelParams, TrainParams
+from facegan.params import EvaluateParams, ModelParams, TrainParams
 from facegan.strict_yaml import read_yaml
 
 ROOT = Path(__file__).parents[1]
@@ -30,3 +30,11 @@ def model_params(network: str = "conv", latent: int = 8, channels: int = 4, **ch
 
 def train_params(**changes: Any) -> TrainParams:
     return TrainParams.model_validate({**BASE["train"], **changes})
+
+
+def evaluate_params(**changes: Any) -> EvaluateParams:
+    """Of a block, such as ``onnx``, only what is given changes."""
+    values = {
+        key: {**BASE["evaluate"][key], **value} if isinstance(value, dict) else value for key, value in changes.items()
+    }
+    return EvaluateParams.model_validate({**BASE["evaluate"], **values})

@@ -22,6 +22,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 Beta = Annotated[float, Field(ge=0.0, lt=1.0)]
 Digest = Annotated[str, Field(pattern=SHA256)]
 Span = Annotated[str, Field(pattern=r"^\d+(\.\d+)? (kimg|epochs?)$")]  # a stretch of training
@@ -235,10 +236,21 @@ class InceptionParams(Block):
     sha256: Digest
 
 
+class OnnxParams(Block):
+    sha256: Digest | None  # must be that of the file: a run depends on the network that scored it
+    input: str | None  # null is the only one
+    output: str | None
+    size: Annotated[int, Field(ge=8, le=1024)]  # pixels
+    range: Annotated[list[Finite], Field(min_length=2, max_length=2)]  # of black and of white
+    mean: Annotated[list[Finite], Field(min_length=3, max_length=3)]  # in that range, of R, G and B
+    deviation: Annotated[list[Positive], Field(min_length=3, max_length=3)]
+
+
 class EvaluateParams(Block):
-    extractor: Literal["random", "inception"]
+    extractor: Annotated[str, Field(pattern=r"^(random|inception|.+\.onnx)$")]
     generated: Annotated[int, Field(ge=2)]
     inception: InceptionParams
+    onnx: OnnxParams
 
 
 class ExportParams(Block):
@@ -355,5 +367,6 @@ _PATTERNS = {
         ("duration", "tick", "evaluate_every", "over"),
         "should be a number and a unit, such as '60 kimg' or '25 epochs'",
     ),
+    "extractor": "should be random, inception or the path of an .onnx file",
     "handle": "should be pinned, such as 'splcher/animefacedataset/versions/3'",
 }

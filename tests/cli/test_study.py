@@ -8,12 +8,15 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from facegan.cli import study_run
 from facegan.cli.project import Project
 from facegan.cli.study import _params, _short
+from facegan.files import sha256
 from facegan.params import Schedule
 from tests.cli.running import Command
+from tests.evaluation.doubles import write_onnx
 
 TINY = "model.latent=8,model.generator.channels=4,model.discriminator.channels=4,train.batch=4,train.samples=4"
 CONTENDERS = (f"base:{TINY}", f"base:{TINY},train.objective=least-squares")
@@ -48,13 +51,29 @@ def test_every_contender_is_trained_scored_and_told(finished: Project, facegan: 
     assert page.count("data:image/png;base64,") == 3  # two grids and the curves
     assert "20 at 32x32" in page and "16 generated" in page
     assert "http" not in page  # opens anywhere
-    results = [json.loads(path.read_text()) for path in (finished.root / "out").glob("*/result-16.json")]
+    results = [json.loads(path.read_text()) for path in (finished.root / "out").glob("*/result-16_random.json")]
     assert sorted((run["name"], run["seed"]) for run in results) == [(n, s) for n in NAMES for s in (1, 2)]
 
     before = generators(finished.root / "out")
     again = facegan("study", *CONTENDERS, *OPTIONS, "--seeds", "2", "--out", "out")
     assert again.err.count("done before") == 4
     assert again.out.splitlines()[-5:] == ended.out.splitlines()[-5:]  # the table and the page
+    assert generators(finished.root / "out") == before
+
+
+def test_the_extractor_of_the_parameters_scores_too(finished: Project, facegan: Command) -> None:
+    """Without another training, when there was one."""
+    assert facegan("study", *CONTENDERS, *OPTIONS, "--out", "out").code == 0
+    before = generators(finished.root / "out")
+    path = write_onnx(finished.root / "mine.onnx")
+    params_yaml = finished.root / "params.yaml"
+    values = yaml.safe_load(params_yaml.read_text(encoding="utf-8"))
+    values["evaluate"] |= {"extractor": path.name}
+    values["evaluate"]["onnx"] |= {"sha256": sha256(path), "size": 16}
+    params_yaml.write_text(yaml.safe_dump(values), encoding="utf-8")
+    ended = facegan("study", *CONTENDERS, *OPTIONS, "--out", "out")
+    assert ended.code == 0, ended.err
+    assert f"fd_{sha256(path)[:8]}" in ended.out and "fd_random" in ended.out
     assert generators(finished.root / "out") == before
 
 

@@ -1,8 +1,13 @@
-"""Stand-ins: an extractor whose features can be read, and a generator whose pictures are known."""
+"""Stand-ins: extractors whose features can be read, and a generator whose pictures are known."""
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
+import numpy as np
+import onnx
 import torch
+from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from facegan.evaluation.extractor import Extractor
@@ -43,3 +48,23 @@ def noise(count: int, seed: int = 0, size: int = 8) -> torch.Tensor:
     source = torch.Generator().manual_seed(seed)
     base = torch.randint(40, 200, (count, 1, 1, 3), generator=source)
     return (base + torch.randint(-40, 40, (count, size, size, 3), generator=source)).to(torch.uint8)
+
+
+WEIGHT = np.random.default_rng(0).normal(size=(5, 3, 1, 1)).astype(np.float32)
+
+
+def write_onnx(path: Path, size: int = 16, outputs: tuple[str, ...] = ("pooled",), **save: Any) -> Path:
+    """Five 1x1 convolutions, averaged over the picture; ``maps`` are they unaveraged."""
+    shapes = {"pooled": ["n", 5, 1, 1], "maps": ["n", 5, size, size]}
+    graph = helper.make_graph(
+        [
+            helper.make_node("Conv", ["image", "weight"], ["maps"]),
+            helper.make_node("GlobalAveragePool", ["maps"], ["pooled"]),
+        ],
+        "features",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", 3, size, size])],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shapes[name]) for name in outputs],
+        [numpy_helper.from_array(WEIGHT, "weight")],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), path, **save)
+    return path

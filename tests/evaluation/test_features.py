@@ -1,7 +1,6 @@
 """Extractors by the name in the parameters."""
 
 from pathlib import Path
-from typing import get_args
 
 import pytest
 import torch
@@ -9,20 +8,15 @@ import torch
 from evaluation.doubles import colours
 from facegan.errors import FaceganError
 from facegan.evaluation import features
-from facegan.evaluation.features import EXTRACTORS, build_extractor
-from facegan.params import EvaluateParams, InceptionParams
+from facegan.evaluation.features import build_extractor
+from facegan.params import EvaluateParams
+from tests.parameters import evaluate_params
 
 CPU = torch.device("cpu")
 
 
 def params(extractor: str, weights: str | None = None) -> EvaluateParams:
-    return EvaluateParams(
-        extractor=extractor, generated=10, inception=InceptionParams(weights=weights, sha256="a" * 64)
-    )
-
-
-def test_every_extractor_that_parameters_allow_is_there() -> None:
-    assert set(EXTRACTORS) == set(get_args(EvaluateParams.model_fields["extractor"].annotation))
+    return evaluate_params(extractor=extractor, inception={"weights": weights, "sha256": "a" * 64})
 
 
 def test_the_offline_default_needs_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,3 +38,8 @@ def test_relative_weights_are_below_the_root(tmp_path: Path, monkeypatch: pytest
     (tmp_path / "w.pth").write_bytes(b"not these")
     with pytest.raises(FaceganError, match=r"w\.pth has SHA-256"):
         build_extractor(params("inception", "w.pth"), tmp_path, CPU)
+
+
+def test_any_other_is_a_file_below_the_root(tmp_path: Path) -> None:
+    with pytest.raises(FaceganError, match=r"^evaluate\.extractor: mine\.onnx does not exist$"):
+        build_extractor(params("mine.onnx"), tmp_path, CPU)

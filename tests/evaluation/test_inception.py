@@ -22,7 +22,8 @@ from facegan.evaluation.features import build_extractor
 from facegan.evaluation.inception import load
 from facegan.evaluation.judge import generate
 from facegan.evaluation.statistics import FeatureStatistics, frechet_distance
-from facegan.params import EvaluateParams, InceptionParams
+from facegan.params import InceptionParams
+from tests.parameters import evaluate_params
 
 CPU = torch.device("cpu")
 COUNT = 16  # pictures a side: more than there are living features
@@ -65,10 +66,9 @@ def test_the_number_is_that_of_pytorch_fids_own_command(
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # one core each, side by side
     theirs = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True)
     extractor = build_extractor(
-        EvaluateParams(
+        evaluate_params(
             extractor="inception",
-            generated=COUNT,
-            inception=InceptionParams(weights=str(inception_weights.path), sha256=inception_weights.sha256),
+            inception={"weights": str(inception_weights.path), "sha256": inception_weights.sha256},
         ),
         tmp_path,
         CPU,
@@ -89,8 +89,8 @@ def test_the_number_is_that_of_pytorch_fids_own_command(
 
 
 def test_it_is_named_as_the_published_protocol(inception_weights: WeightsFile, tmp_path: Path) -> None:
-    asked = InceptionParams(weights=str(inception_weights.path), sha256=inception_weights.sha256)
-    extractor = build_extractor(EvaluateParams(extractor="inception", generated=2, inception=asked), tmp_path, CPU)
+    asked = {"weights": str(inception_weights.path), "sha256": inception_weights.sha256}
+    extractor = build_extractor(evaluate_params(extractor="inception", inception=asked), tmp_path, CPU)
     assert (extractor.name, extractor.suffix, extractor.dimensions) == ("inception", "", 2048)
     assert extractor.sha256 == inception_weights.sha256
     assert "299" in extractor.protocol["resize"]

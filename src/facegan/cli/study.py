@@ -1,6 +1,7 @@
 """`facegan study`: train recipes on the same pictures for the same number of images, and say which is best.
 
-Needs the shards of `dvc repro preprocess`, and DVC no further. It goes on where it was stopped.
+Needs the shards of `dvc repro preprocess`, and DVC no further. Scores are those of the random network and, if that is
+another, of `evaluate.extractor` in params.yaml. It goes on where it was stopped.
 """
 
 import argparse

@@ -5,6 +5,7 @@ import csv
 import io
 import statistics
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -16,30 +17,43 @@ from facegan.files import write_atomic
 matplotlib.use("Agg")
 from matplotlib import pyplot
 
-HEADER = ["", "fd_random", "floor", "above floor", "kid_random", "best at kimg", "images/s", "G parameters"]
 Results = dict[str, list[Result]]
+
+
+def header(results: Results) -> list[str]:
+    """Four columns for each feature space, then those of the training."""
+    done = [run for runs in results.values() for run in runs if "scores" in run]
+    spaces = [_names(report) for report in done[0]["scores"]] if done else []
+    scores = [cell for frechet, kernel in spaces for cell in (frechet, "floor", "above floor", kernel)]
+    return ["", *scores, "best at kimg", "images/s", "G parameters"]
 
 
 def rows(results: Results) -> list[list[str]]:
     """A row a contender, the best first: means over seeds, with the standard deviation where there are several.
 
-    ``above floor`` is how far the distance at the floor's count is above it, the first contender's as 1.
+    ``above floor`` is how far the distance at the floor's count is above it, the first contender's as 1. The order is
+    that of the last space.
     """
+    width = len(header(results))
     found: list[tuple[float, list[str]]] = []
-    base = _above_floor(next(iter(results.values())))
+    first = [run for run in next(iter(results.values())) if "scores" in run]
     for name, runs in results.items():
         done = [run for run in runs if "scores" in run]
         if not done:
-            found.append((float("inf"), [name, "diverged", *[""] * (len(HEADER) - 2)]))
+            found.append((float("inf"), [name, "diverged", *[""] * (width - 2)]))
             continue
-        above = _above_floor(runs)
-        distances = [run["scores"]["fd_random"]["value"] for run in done]
-        cells = [
-            name if len(done) == len(runs) else f"{name} ({len(runs) - len(done)} of {len(runs)} diverged)",
-            _spread(distances),
-            f"{done[0]['scores']['fd_random']['floor']:.3f}",
-            f"{above / base:.2f}" if above is not None and base else "",
-            _spread([1000 * run["scores"]["kid_random"]["value"] for run in done]) + "e-3",
+        cells = [name if len(done) == len(runs) else f"{name} ({len(runs) - len(done)} of {len(runs)} diverged)"]
+        for space in range(len(done[0]["scores"])):
+            frechet, kernel = _names(done[0]["scores"][space])
+            distances = [run["scores"][space][frechet]["value"] for run in done]
+            base = _above_floor(first, space, frechet) if first else 0.0
+            cells += [
+                _spread(distances),
+                f"{done[0]['scores'][space][frechet]['floor']:.3f}",
+                f"{_above_floor(done, space, frechet) / base:.2f}" if base else "",
+                _spread([1000 * run["scores"][space][kernel]["value"] for run in done]) + "e-3",
+            ]
+        cells += [
             f"{statistics.mean(run['best_images'] for run in done) / 1000:.0f}",
             f"{statistics.median(run['images_per_second'] for run in done):.0f}",
             f"{done[0]['parameters'] / 1e6:.2f} M",
@@ -49,7 +63,7 @@ def rows(results: Results) -> list[list[str]]:
 
 
 def table(results: Results) -> str:
-    return columns(HEADER, rows(results))
+    return columns(header(results), rows(results))
 
 
 def write_page(folder: Path, results: Results, about: dict[str, str]) -> Path:
@@ -60,15 +74,21 @@ def write_page(folder: Path, results: Results, about: dict[str, str]) -> Path:
         grids[name] = base64.b64encode(pictures[-1].read_bytes()).decode() if pictures else None
     environment = Environment(loader=PackageLoader("facegan.cli", "pages"), autoescape=True, undefined=StrictUndefined)
     page = environment.get_template("study.html").render(
-        header=HEADER, rows=rows(results), about=about, grids=grids, curves=_curves(folder, results)
+        header=header(results), rows=rows(results), about=about, grids=grids, curves=_curves(folder, results)
     )
     write_atomic(folder / "index.html", page)
     return folder / "index.html"
 
 
-def _above_floor(runs: list[Result]) -> float | None:
-    values = [run["scores"]["fd_random"] for run in runs if "scores" in run]
-    return statistics.mean(value["at_n"] - value["floor"] for value in values) if values else None
+def _names(report: dict[str, Any]) -> tuple[str, str]:
+    """Of the Frechet and the kernel distance in a report."""
+    frechet, kernel = (name for name in report if name != "protocol")
+    return frechet, kernel
+
+
+def _above_floor(done: list[Result], space: int, frechet: str) -> float:
+    found = [run["scores"][space][frechet] for run in done]
+    return float(statistics.mean(score["at_n"] - score["floor"] for score in found))
 
 
 def _spread(values: list[float]) -> str:

@@ -5,8 +5,10 @@ import os
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import nn
 
 import facegan
 from facegan.cli.command import Stop
@@ -15,6 +17,8 @@ from facegan.cli.study import Result
 from facegan.data.batches import load_split
 from facegan.data.manifest import MANIFEST, SPLITS, read_manifest
 from facegan.errors import FaceganError
+from facegan.evaluation.extractor import Extractor
+from facegan.evaluation.features import build_extractor
 from facegan.evaluation.judge import quick_score
 from facegan.evaluation.random_network import random_extractor
 from facegan.evaluation.scores import reference, scores
@@ -53,7 +57,10 @@ class Bench:
             self._images = self._images[order[:pictures].sort().values]
         self._real = torch.cat([load_split(project.root / SHARDS, split).images for split in SPLITS])
         self._generated = generated
-        self._extractor = random_extractor(self._device)
+        self._extractors = [random_extractor(self._device)]  # the first judges while training
+        evaluate = project.params().evaluate
+        if evaluate.extractor != "random":
+            self._extractors.append(build_extractor(evaluate, project.home, self._device))
 
     def about(self, images: int) -> dict[str, str]:
         """What a reader of the table must know."""
@@ -61,7 +68,8 @@ class Bench:
         return {
             "images shown to each": f"{images:,}",
             "training pictures": f"{len(self._images):,} at {size}x{size}",
-            "scored": f"{self._generated:,} generated against all {len(self._real):,} real pictures",
+            "scored": f"{self._generated:,} generated against all {len(self._real):,} real pictures, by "
+            + " and ".join(extractor.name for extractor in self._extractors),
             "machine": self._environment(),
         }
 
@@ -71,7 +79,8 @@ class Bench:
         key = json_digest([*values, seed])[:12]
         recipe = re.sub(r"[^a-z0-9.-]+", "-", name.partition(":")[0].lower())
         folder = self._out / f"{recipe}-{seed}-{key}"  # whatever else is in the study
-        path = folder / f"result-{self._generated}.json"
+        spaces = "".join(extractor.suffix or "_inception" for extractor in self._extractors)
+        path = folder / f"result-{self._generated}{spaces}.json"
         if path.is_file():
             _tell(f"{name}, seed {seed}: done before")
             return {**json.loads(path.read_text(encoding="utf-8")), "name": name}
@@ -87,7 +96,7 @@ class Bench:
         return result
 
     def _train(self, params: Params, seed: int, folder: Path) -> None:
-        score = quick_score(self._images, self._extractor, params.model.latent, seed, self._device)
+        score = quick_score(self._images, self._extractors[0], params.model.latent, seed, self._device)
         with hold(folder, "work") as working, Journal(working.path) as journal:
             training = Training(
                 params.model, params.train, seed, self._images, self._device, working, journal, score, self._stop
@@ -104,24 +113,17 @@ class Bench:
         n = min(self._generated, len(self._real) // 2)
         if n < 2:
             raise FaceganError(f"study: {len(self._real)} real pictures are too few; a score needs at least 4")
-        environment = self._environment()
-        held = reference(
-            self._real, self._extractor, n, SCORING_SEED, self._cache, self._digests, environment, _quietly
-        )
         network, config = load_generator(folder / "models")
         network.to(self._device)
-        report = scores(
-            network,
-            config["model"]["latent"],
-            held,
-            self._extractor,
-            self._generated,
-            SCORING_SEED,
-            self._device,
-            _quietly,
-        )
+        reports = [self._report(network, config["model"]["latent"], extractor, n) for extractor in self._extractors]
         parameters = sum(weight.numel() for weight in network.parameters())
-        return {"scores": report, "best_images": config["best"]["images"], "parameters": parameters}
+        return {"scores": reports, "best_images": config["best"]["images"], "parameters": parameters}
+
+    def _report(self, network: nn.Module, latent: int, extractor: Extractor, n: int) -> dict[str, Any]:
+        held = reference(
+            self._real, extractor, n, SCORING_SEED, self._cache, self._digests, self._environment(), _quietly
+        )
+        return scores(network, latent, held, extractor, self._generated, SCORING_SEED, self._device, _quietly)
 
     def _environment(self) -> str:
         return f"{describe(self._device)}, {torch.get_num_threads()} threads, torch {torch.__version__}"

@@ -7,9 +7,11 @@ import torch
 
 from facegan.evaluation.extractor import Extractor
 from facegan.evaluation.inception import inception_extractor
+from facegan.evaluation.onnx_network import onnx_extractor
 from facegan.evaluation.random_network import random_extractor
 from facegan.params import EvaluateParams
 
+# By name; any other is the path of an ONNX file.
 EXTRACTORS: dict[str, Callable[[EvaluateParams, Path, torch.device], Extractor]] = {
     "random": lambda params, root, device: random_extractor(device),
     "inception": lambda params, root, device: inception_extractor(params.inception, root, device),
@@ -18,4 +20,6 @@ EXTRACTORS: dict[str, Callable[[EvaluateParams, Path, torch.device], Extractor]]
 
 def build_extractor(params: EvaluateParams, root: Path, device: torch.device) -> Extractor:
     """The extractor that ``evaluate.extractor`` names; relative paths are below ``root``."""
-    return EXTRACTORS[params.extractor](params, root, device)
+    if params.extractor in EXTRACTORS:
+        return EXTRACTORS[params.extractor](params, root, device)
+    return onnx_extractor(params.extractor, params.onnx, root, device)
