@@ -7,6 +7,7 @@ from unittest.mock import patch
 
 import torch
 
+from facegan.data.labels import Labels
 from facegan.params import load_params
 from facegan.tracking.journal import Journal
 from facegan.training import loop
@@ -35,7 +36,7 @@ def measure(device: torch.device) -> list[tuple[str, str, str]]:
         images = torch.randint(0, 256, (4000, 64, 64, 3), dtype=torch.uint8)
         with Journal(Path(folder)) as journal:
             training = loop.Training(
-                params.model, train, 1, images, device, WorkingFolder(Path(folder)), journal,
+                params.model, train, 1, images, Labels.none(len(images)), device, WorkingFolder(Path(folder)), journal,
                 score=lambda _: 0.0, stopping=lambda: False, checkpoint_seconds=10,
             )  # fmt: skip
             began = time.perf_counter()

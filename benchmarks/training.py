@@ -10,6 +10,7 @@ import torch
 from benchmarks.plain import PlainLoop
 from facegan.cli.recipe import recipe
 from facegan.cli.yaml_file import text
+from facegan.data.labels import Labels
 from facegan.params import ModelParams, TrainParams, load_params, parse_params
 from facegan.tracking.journal import Journal
 from facegan.training.device import make_deterministic
@@ -44,10 +45,19 @@ class Ours:
         images = torch.randint(0, 256, (4000, 64, 64, 3), dtype=torch.uint8)
         working = WorkingFolder(folder)
         self.training = Training(
-            model, train, 1, images, device, working, Journal(folder), score=lambda _: 0.0, stopping=lambda: False
+            model,
+            train,
+            1,
+            images,
+            Labels.none(len(images)),
+            device,
+            working,
+            Journal(folder),
+            score=lambda _: 0.0,
+            stopping=lambda: False,
         )
         rows = self.training.plan.steps_per_tick
-        self.state = TrainingState.start(model, train, 64, 1, rows, len(COLUMNS), device)
+        self.state = TrainingState.start(model, train, 64, (), 1, rows, len(COLUMNS), device)
         self.device = device
 
     def run(self, steps: int) -> float:

@@ -7,6 +7,7 @@ import torch
 from facegan.cli.command import run_stage
 from facegan.cli.project import REPORTS, SHARDS, TRAINED, Project
 from facegan.data.batches import load_split
+from facegan.data.labels import Labels
 from facegan.data.manifest import SPLITS, read_manifest
 from facegan.errors import FaceganError
 from facegan.evaluation.features import build_extractor
@@ -16,7 +17,7 @@ from facegan.evaluation.scores import reference, scores
 from facegan.exporting.model import load_generator
 from facegan.files import new_folder, write_json
 from facegan.progress import progress
-from facegan.randomness import latents
+from facegan.randomness import Inputs
 from facegan.training.device import choose_device, describe, make_deterministic
 
 
@@ -27,8 +28,12 @@ def evaluate(project: Project) -> None:
     extractor = build_extractor(params.evaluate, project.home, device)
     network, config = load_generator(project.root / TRAINED)
     network.to(device)
-    real = torch.cat([load_split(project.root / SHARDS, split).images for split in SPLITS])
-    digests = [shard["sha256"] for shard in read_manifest(project.root / SHARDS)["shards"]]
+    sets = [load_split(project.root / SHARDS, split) for split in SPLITS]
+    real = torch.cat([part.images for part in sets])
+    manifest = read_manifest(project.root / SHARDS)
+    digests = [shard["sha256"] for shard in manifest["shards"]]
+    labels = Labels.of(*sets, columns=list(config["labels"]), manifest=manifest)
+    inputs = Inputs(params.model.latent, labels.table)
     n = min(params.evaluate.generated, len(real) // 2)
     if n < 2:
         raise FaceganError(f"evaluate: {len(real)} real pictures are too few; a score with its floor needs at least 4")
@@ -36,11 +41,9 @@ def evaluate(project: Project) -> None:
     with progress(None, len(real) + params.evaluate.generated, "evaluate") as bar:
         environment = f"{describe(device)}, {torch.get_num_threads()} threads, torch {torch.__version__}"
         held = reference(real, extractor, n, params.seed, project.state / "cache", digests, environment, bar.update)
-        report = scores(
-            network, params.model.latent, held, extractor, params.evaluate.generated, params.seed, device, bar.update
-        )
+        report = scores(network, inputs, held, extractor, params.evaluate.generated, params.seed, device, bar.update)
     report["protocol"]["params"] = params.evaluate.model_dump_json()
-    drawn = next(generate(network, latents(FIGURE_PICTURES, params.model.latent, params.seed, "figure"), device))
+    drawn = next(generate(network, inputs.draw(FIGURE_PICTURES, params.seed, "figure"), device))
     with new_folder(project.root / REPORTS / "evaluate") as folder:
         write_report(
             folder, report, real[:FIGURE_PICTURES], drawn.cpu(), project.root / REPORTS / "train/history.csv", config

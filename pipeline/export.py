@@ -3,6 +3,9 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
+from PIL import Image
+
 from facegan.cli.command import run_stage
 from facegan.cli.project import EXPORTED, REPORTS, TRAINED, Project
 from facegan.exporting import shipped
@@ -17,8 +20,8 @@ from facegan.pictures import png
 def export(project: Project) -> None:
     params = project.params()
     network, config = load_generator(project.root / TRAINED)
-    model = export_onnx(network, params.model.latent, params.export.opset)
-    agreement = parity(network, model, params.model.latent, params.export.tolerance)
+    model = export_onnx(network, params.model.latent, config["labels"], params.export.opset)
+    agreement = parity(network, model, params.model.latent, config["labels"], params.export.tolerance)
     with new_folder(project.root / EXPORTED) as folder:
         shutil.copyfile(project.root / TRAINED / "generator.safetensors", folder / "generator.safetensors")
         write_json(folder / "config.json", {**config, "export": params.export.model_dump()})
@@ -26,12 +29,21 @@ def export(project: Project) -> None:
         write_json(folder / "parity.json", agreement)
         shutil.copyfile(Path(shipped.__path__[0], "generate.py"), folder / "generate.py")
         generator = Generator(folder / "generator.onnx")
-        drawn = generator.pictures(generator.latents(params.export.samples, params.seed))
-        write_atomic(folder / "samples.png", png(grid(drawn, round(params.export.samples**0.5))))
+        write_atomic(folder / "samples.png", png(_samples(generator, params.export.samples, params.seed)))
         write_atomic(
             folder / "MODEL_CARD.md", model_card(config, read_json(project.root / REPORTS / "evaluate.json"), agreement)
         )
     print(f"export: ONNX and PyTorch differ by at most {agreement['max_difference']:.2g}; see {EXPORTED}/MODEL_CARD.md")
+
+
+def _samples(generator: Generator, count: int, seed: int) -> Image.Image:
+    """A grid; where the generator knows labels, with a row for each class of the first."""
+    columns = round(count**0.5)
+    if not generator.names:
+        return grid(generator.pictures(generator.latents(count, seed)), columns)
+    name, latents = next(iter(generator.names)), generator.latents(columns, seed)
+    rows = [generator.pictures(latents, generator.labels([f"{name}={value}"])) for value in generator.classes(name)]
+    return grid(np.concatenate(rows), columns)
 
 
 if __name__ == "__main__":

@@ -10,11 +10,13 @@ from torch import nn
 from facegan.cli.command import Stop, run_stage
 from facegan.cli.project import REPORTS, SHARDS, TRAINED, Project
 from facegan.data.batches import load_split
+from facegan.data.labels import Labels
 from facegan.data.manifest import read_manifest
 from facegan.errors import FaceganError
 from facegan.evaluation.judge import quick_score
 from facegan.evaluation.random_network import random_extractor
 from facegan.params import Params
+from facegan.randomness import Inputs
 from facegan.tracking.feed import Feed, remove, set_aside
 from facegan.tracking.journal import Journal
 from facegan.tracking.lineage import RunSpec, environment, training_key, write_environments
@@ -32,6 +34,8 @@ def train(project: Project) -> None:
     device = choose_device(os.environ.get("FACEGAN_DEVICE"))
     make_deterministic(device)
     stop = Stop()
+    pictures = load_split(project.root / SHARDS, "train")
+    labels = Labels.of(pictures, columns=params.model.labels, manifest=manifest)
 
     with hold(project.state, key) as folder:
         if others := unfinished(project.state, key):
@@ -42,16 +46,16 @@ def train(project: Project) -> None:
             feed = Feed(folder.path, *project.tracking())
             status = "FAILED"
             try:
-                images = load_split(project.root / SHARDS, "train").images
                 training = Training(
                     params.model,
                     params.train,
                     params.seed,
-                    images,
+                    pictures.images,
+                    labels,
                     device,
                     folder,
                     journal,
-                    score=_judge(params, images, device),
+                    score=_judge(params, pictures.images, labels, device),
                     stopping=stop,
                     checkpoint_seconds=_checkpoint_seconds(),
                 )
@@ -80,9 +84,10 @@ def train(project: Project) -> None:
     print(f"train: done; the best weights are those at {state.best_images / 1000:.1f} kimg")
 
 
-def _judge(params: Params, images: torch.Tensor, device: torch.device) -> Callable[[nn.Module], float]:
-    """The score that chooses the best weights: on latents and pictures of its own, never those of `evaluate`."""
-    return quick_score(images, random_extractor(device), params.model.latent, params.seed, device)
+def _judge(params: Params, images: torch.Tensor, labels: Labels, device: torch.device) -> Callable[[nn.Module], float]:
+    """The score that chooses the best weights: on inputs and pictures of its own, never those of `evaluate`."""
+    inputs = Inputs(params.model.latent, labels.table)
+    return quick_score(images, random_extractor(device), inputs, params.seed, device)
 
 
 def _checkpoint_seconds() -> float:

@@ -9,12 +9,14 @@ from torch import nn
 
 from facegan.cli.recipe import recipe
 from facegan.cli.yaml_file import text
+from facegan.data.labels import Labels
 from facegan.evaluation.judge import quick_score
 from facegan.evaluation.random_network import random_extractor
 from facegan.exporting.model import load_generator
 from facegan.exporting.onnx import export_onnx, parity
 from facegan.networks import build_discriminator, build_generator
 from facegan.params import Params, parse_params
+from facegan.randomness import Inputs
 from facegan.tracking.journal import Journal
 from facegan.training.loop import Plan, Training
 from facegan.training.outputs import write_models
@@ -68,10 +70,14 @@ def shrunk(params: Params) -> Params:
 def test_it_trains_and_is_exported_as_it_was_trained(name: str, tmp_path: Path) -> None:
     params = shrunk(load(name))
     images = torch.randint(0, 256, (40, 32, 32, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    score = quick_score(images, random_extractor(CPU), params.model.latent, 1, CPU)
+    labels = Labels.none(len(images))
+    if params.model.labels:
+        names = {"eyes": ["blue", "red", "green"], "hair": ["long", "short"]}
+        labels = Labels(names, torch.stack([torch.arange(40) % 4 - 1, torch.arange(40) % 2], 1))
+    score = quick_score(images, random_extractor(CPU), Inputs(params.model.latent, labels.table), 1, CPU)
     with Journal(tmp_path / "work") as journal:
         folder = WorkingFolder(tmp_path / "work")
-        training = Training(params.model, params.train, 1, images, CPU, folder, journal, score, lambda: False)
+        training = Training(params.model, params.train, 1, images, labels, CPU, folder, journal, score, lambda: False)
         start = training._fresh()
         state = training.run()
         write_models(training, state, "key", tmp_path / "models")
@@ -81,8 +87,8 @@ def test_it_trains_and_is_exported_as_it_was_trained(name: str, tmp_path: Path) 
         assert sum(moved) > 0.6 * len(moved)  # noise strengths and the like may stand still for three steps
     network, config = load_generator(tmp_path / "models")
     assert config["size"] == 32
-    model = export_onnx(network, params.model.latent, params.export.opset)
-    agreement = parity(network, model, params.model.latent, params.export.tolerance)
+    model = export_onnx(network, params.model.latent, config["labels"], params.export.opset)
+    agreement = parity(network, model, params.model.latent, config["labels"], params.export.tolerance)
     assert agreement["max_difference"] < 1e-4
 
 

@@ -8,7 +8,17 @@ import difflib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PlainValidator,
+    Tag,
+    ValidationError,
+    model_validator,
+)
 
 from facegan.errors import FaceganError
 from facegan.strict_yaml import read_yaml
@@ -26,6 +36,7 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 Beta = Annotated[float, Field(ge=0.0, lt=1.0)]
 Digest = Annotated[str, Field(pattern=SHA256)]
 Span = Annotated[str, Field(pattern=r"^\d+(\.\d+)? (kimg|epochs?)$")]  # a stretch of training
+_AS_TUPLE = BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)
 Channels = Annotated[int, Field(ge=1, le=1024)]  # those at the largest resolution double at every halving, up to a most
 
 
@@ -84,7 +95,7 @@ class PreprocessParams(Block):
 class GeneratorParams(Block):
     channels: Channels
     max_channels: Channels
-    norm: Literal["batch", "none"]
+    norm: Literal["batch", "conditional", "none"]
     upsample: Literal["transposed", "resize", "blur"]
 
 
@@ -96,9 +107,19 @@ class DiscriminatorParams(Block):
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
+def _labels(value: object) -> Any:
+    names = tuple(value) if isinstance(value, list | tuple) else None
+    if value == "all":
+        return value
+    if names is None or not all(isinstance(name, str) and name for name in names) or len(set(names)) < len(names):
+        raise ValueError(f"model.labels: {value!r} should be all, or different labels such as [hair, eyes]")
+    return names
+
+
 class ModelParams(Block):
     network: Literal["conv", "dense", "resnet", "stylegan2", "r3gan"]
     latent: Annotated[int, Field(ge=1, le=4096)]
+    labels: Annotated[Literal["all"] | tuple[str, ...], PlainValidator(_labels)]  # that the networks are told of
     generator: GeneratorParams
     discriminator: DiscriminatorParams
 
@@ -147,7 +168,6 @@ class Schedule(Block):
     shape: Literal["linear", "cosine"]
 
 
-_AS_TUPLE = BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)
 _EITHER = Discriminator(lambda value: "schedule" if isinstance(value, dict | Schedule) else "number")
 _Scheduled = Annotated[Schedule, Tag("schedule")]
 LearningRate = Annotated[Annotated[Positive, Tag("number")] | _Scheduled, _EITHER]
@@ -241,9 +261,9 @@ class OnnxParams(Block):
     input: str | None  # null is the only one
     output: str | None
     size: Annotated[int, Field(ge=8, le=1024)]  # pixels
-    range: Annotated[list[Finite], Field(min_length=2, max_length=2)]  # of black and of white
-    mean: Annotated[list[Finite], Field(min_length=3, max_length=3)]  # in that range, of R, G and B
-    deviation: Annotated[list[Positive], Field(min_length=3, max_length=3)]
+    range: Annotated[tuple[Finite, Finite], _AS_TUPLE]  # of black and of white
+    mean: Annotated[tuple[Finite, Finite, Finite], _AS_TUPLE]  # in that range, of R, G and B
+    deviation: Annotated[tuple[Positive, Positive, Positive], _AS_TUPLE]
 
 
 class EvaluateParams(Block):

@@ -5,6 +5,7 @@ random state need be saved, and a resumed run draws what an uninterrupted one wo
 """
 
 import hashlib
+from dataclasses import dataclass, field
 
 import torch
 
@@ -20,6 +21,25 @@ def generator(seed: int, purpose: str, number: int = 0) -> torch.Generator:
     PyTorch's takes the low 32 bits of the seed: of 100,000 steps, a pair or so may share its noise, which is harmless.
     """
     return torch.Generator().manual_seed(derived_seed(seed, purpose, number))
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a generator is drawn from: latents and, for one that knows labels, labels as often as pictures have them.
+
+    ``labels`` int64 [pictures, columns]; without columns a generator takes latents alone.
+    """
+
+    dimensions: int
+    labels: torch.Tensor = field(default_factory=lambda: torch.empty((1, 0), dtype=torch.int64))
+
+    def draw(self, count: int, seed: int, purpose: str, number: int = 0) -> tuple[torch.Tensor, ...]:
+        """Latents float32 [count, dimensions] and, where there are columns, labels int64 [count, columns]."""
+        latent = latents(count, self.dimensions, seed, purpose, number)
+        if not self.labels.shape[1]:
+            return (latent,)
+        rows = torch.randint(len(self.labels), (count,), generator=generator(seed, f"{purpose} labels", number))
+        return latent, self.labels[rows]
 
 
 def latents(count: int, dimensions: int, seed: int, purpose: str, number: int = 0) -> torch.Tensor:

@@ -76,7 +76,7 @@ def test_the_number_is_that_of_pytorch_fids_own_command(
     real, fake = FeatureStatistics(extractor.sha256), FeatureStatistics(extractor.sha256)
     for features in extractor.batches(sides["real"]):
         real.update(features)
-    for pictures in generate(Replay(sides["generated"]), torch.zeros(COUNT, 1), CPU):
+    for pictures in generate(Replay(sides["generated"]), (torch.zeros(COUNT, 1),), CPU):
         for features in extractor.batches(pictures):
             fake.update(features)
 

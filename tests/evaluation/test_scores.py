@@ -16,6 +16,7 @@ from facegan.evaluation.kernel import kernel_distance
 from facegan.evaluation.random_network import random_extractor
 from facegan.evaluation.scores import Reference, reference, scores
 from facegan.evaluation.statistics import FeatureStatistics, frechet_distance
+from facegan.randomness import Inputs
 
 CPU = torch.device("cpu")
 REAL, N = 210, 90
@@ -170,14 +171,14 @@ def test_the_cache_is_no_pickle_and_the_same_bytes(images: torch.Tensor, tmp_pat
 
 @pytest.fixture
 def report(images: torch.Tensor, tmp_path: Path) -> dict[str, Any]:
-    return scores(Replay(noise(300, 5)), 4, refer(images, tmp_path), colours(), 150, 1, CPU, silent)
+    return scores(Replay(noise(300, 5)), Inputs(4), refer(images, tmp_path), colours(), 150, 1, CPU, silent)
 
 
 def test_scores_are_named_by_their_space(tmp_path: Path) -> None:
     names = []
     for extractor in (colours(suffix=""), colours(suffix="_random"), random_extractor(CPU)):
         held = refer(noise(20, size=32), tmp_path, extractor, n=10)
-        names.append(set(scores(Replay(noise(30, 5, size=32)), 4, held, extractor, 20, 1, CPU, silent)))
+        names.append(set(scores(Replay(noise(30, 5, size=32)), Inputs(4), held, extractor, 20, 1, CPU, silent)))
     assert names[0] == {"fid", "kid", "protocol"}
     assert names[1] == names[2] == {"fd_random", "kid_random", "protocol"}  # nobody takes them for FID
 
@@ -226,27 +227,27 @@ def test_a_report_is_json(report: dict[str, Any]) -> None:
 
 def test_the_same_generator_has_the_same_scores(images: torch.Tensor, tmp_path: Path, report: dict[str, Any]) -> None:
     """From the cache too."""
-    again = scores(Replay(noise(300, 5)), 4, refer(images, tmp_path), colours(), 150, 1, CPU, silent)
+    again = scores(Replay(noise(300, 5)), Inputs(4), refer(images, tmp_path), colours(), 150, 1, CPU, silent)
     assert again == report
 
 
 def test_exactly_as_many_pictures_are_generated_as_asked(images: torch.Tensor, tmp_path: Path) -> None:
     network, counts = Replay(noise(300, 5)), []
-    scores(network, 7, refer(images, tmp_path), colours(), 130, 3, CPU, counts.append)
+    scores(network, Inputs(7), refer(images, tmp_path), colours(), 130, 3, CPU, counts.append)
     drawn = torch.cat(network.seen)
     assert drawn.shape == (130, 7)
     assert sum(counts) == 130
     assert len(drawn.unique(dim=0)) == 130
     other = Replay(noise(300, 5))
-    scores(other, 7, refer(images, tmp_path), colours(), 130, 4, CPU, silent)
+    scores(other, Inputs(7), refer(images, tmp_path), colours(), 130, 4, CPU, silent)
     assert not torch.equal(torch.cat(other.seen), drawn)  # another seed, other latents
 
 
 def test_a_generator_of_real_pictures_scores_at_the_floor_and_a_bad_one_above(tmp_path: Path) -> None:
     pictures = noise(1500)
     held = refer(pictures[:1000], tmp_path, n=500)
-    good = scores(Replay(pictures[1000:]), 4, held, colours(), 500, 1, CPU, silent)
-    dark = scores(Replay(pictures[1000:] // 2), 4, held, colours(), 500, 1, CPU, silent)
+    good = scores(Replay(pictures[1000:]), Inputs(4), held, colours(), 500, 1, CPU, silent)
+    dark = scores(Replay(pictures[1000:] // 2), Inputs(4), held, colours(), 500, 1, CPU, silent)
     assert good["fd_colours"]["at_n"] < 5 * good["fd_colours"]["floor"]
     assert dark["fd_colours"]["at_n"] > 100 * dark["fd_colours"]["floor"]
     distance = good["kid_colours"]
@@ -262,13 +263,13 @@ def test_features_that_are_no_numbers_are_refused_and_not_cached(images: torch.T
     assert not list(tmp_path.iterdir())
     held = refer(images, tmp_path)
     with pytest.raises(ValueError, match="not finite"):
-        scores(Replay(noise(99)), 4, held, broken, 99, 1, CPU, silent)
+        scores(Replay(noise(99)), Inputs(4), held, broken, 99, 1, CPU, silent)
 
 
 def test_a_reference_of_another_space_is_refused(images: torch.Tensor, tmp_path: Path) -> None:
     held = refer(images, tmp_path)
     with pytest.raises(ValueError, match="different extractors"):
-        scores(Replay(noise(99)), 4, held, colours(sha256="d" * 64), 99, 1, CPU, silent)
+        scores(Replay(noise(99)), Inputs(4), held, colours(sha256="d" * 64), 99, 1, CPU, silent)
 
 
 def test_the_subsets_that_the_protocol_names_are_those_that_are_taken(

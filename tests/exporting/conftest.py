@@ -16,6 +16,7 @@ from facegan.exporting.onnx import export_onnx
 from facegan.files import write_json
 from facegan.networks import build_generator, initialise
 from facegan.params import ModelParams
+from facegan.randomness import Inputs
 from facegan.training.ema import reestimate_norms
 from tests.parameters import model_params
 
@@ -28,6 +29,7 @@ def config() -> dict[str, Any]:
     return {
         "model": model.model_dump(),
         "size": SIZE,
+        "labels": {},
         "images": 80_000,
         "best": {"images": 76_000, "score": 1.5},
         "latent": "standard normal",
@@ -46,7 +48,7 @@ def trained(config: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) ->
     initialise(network, model, 1, "generator")
     with torch.no_grad():
         network.get_parameter("layers.9.weight").mul_(20)  # the last layer's start is all grey
-    reestimate_norms(network, [torch.randn(64, LATENT, generator=torch.Generator().manual_seed(0))])
+    reestimate_norms(network, [(torch.randn(64, LATENT, generator=torch.Generator().manual_seed(0)),)])
     state = {name: value.contiguous() for name, value in network.state_dict().items()}
     save_file(state, folder / "generator.safetensors")
     write_json(folder / "config.json", config)
@@ -62,7 +64,7 @@ def network(trained: Path) -> nn.Module:
 @pytest.fixture(scope="session")
 def model(trained: Path) -> bytes:
     """The trained generator as ONNX."""
-    return export_onnx(load_generator(trained)[0], LATENT, 18)
+    return export_onnx(load_generator(trained)[0], LATENT, {}, 18)
 
 
 @pytest.fixture(scope="session")
@@ -98,3 +100,22 @@ def elsewhere(tmp_path: Path) -> Elsewhere:
         if (here / name).exists():
             (packages / name).symlink_to(here / name)
     return Elsewhere(packages, home)
+
+
+LABELS = {"eyes": ["blue", "red", "green"], "hair": ["long", "short"]}
+
+
+@pytest.fixture(scope="session")
+def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same of a generator that knows labels."""
+    folder = tmp_path_factory.mktemp("labelled")
+    model = model_params("dense", latent=LATENT)
+    network = build_generator(model, SIZE, [len(classes) for classes in LABELS.values()])
+    initialise(network, model, 1, "generator")
+    with torch.no_grad():
+        network.get_parameter("network.layers.8.weight").mul_(20)
+    draw = Inputs(LATENT, torch.tensor([[eyes, hair] for eyes in range(-1, 3) for hair in range(-1, 2)])).draw
+    reestimate_norms(network, [draw(64, 1, "norms")])
+    (folder / "generator.onnx").write_bytes(export_onnx(network, LATENT, LABELS, 18))
+    shutil.copyfile(Path(shipped.__path__[0], "generate.py"), folder / "generate.py")
+    return folder

@@ -1,24 +1,20 @@
 """The generator as MLflow loads and serves it: pictures for a number and a seed or for latents, and nothing absurd."""
 
-import base64
-import io
 import json
 import math
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import nullcontext
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
 
+from exporting.recorded import pictures, save_as_recorded
 from facegan.exporting.shipped.generate import Generator
-from facegan.tracking import record  # before mlflow: it switches telemetry off
 
 import mlflow  # isort: skip
 from mlflow.exceptions import MlflowException  # isort: skip
@@ -28,19 +24,7 @@ from mlflow.pyfunc import scoring_server  # isort: skip
 @pytest.fixture(scope="module")
 def saved(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The model on disk, with the very arguments that ``record`` logs it with."""
-    path = tmp_path_factory.mktemp("mlflow") / "model"
-    asked: list[dict[str, Any]] = []
-    run = SimpleNamespace(data=SimpleNamespace(tags={}))
-    view = SimpleNamespace(client=SimpleNamespace(get_run=lambda _: run), run_id="run")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mlflow, "set_tracking_uri", lambda _: None)
-        patch.setattr(mlflow, "start_run", lambda **_: nullcontext())
-        patch.setattr(mlflow.pyfunc, "log_model", lambda **settings: asked.append(settings))
-        record._log_model(SimpleNamespace(uri="nowhere"), view, exported, "digest")
-    (settings,) = asked
-    assert settings.pop("name") == "generator"
-    mlflow.pyfunc.save_model(path=path, **settings)
-    return path
+    return save_as_recorded(exported, tmp_path_factory.mktemp("mlflow") / "model")
 
 
 @pytest.fixture(scope="module")
@@ -58,13 +42,6 @@ def no_traces(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]
     monkeypatch.chdir(tmp_path)
     yield
     assert list(tmp_path.iterdir()) == []  # no mlruns, no mlflow.db
-
-
-def pictures(answer: pd.DataFrame) -> np.ndarray:
-    assert list(answer.columns) == ["png"]
-    drawn = [Image.open(io.BytesIO(base64.b64decode(text, validate=True))) for text in answer["png"]]
-    assert {picture.format for picture in drawn} == {"PNG"}
-    return np.stack([np.asarray(picture) for picture in drawn])
 
 
 def serve(served: Any, request: object) -> tuple[int, Any]:

@@ -45,7 +45,7 @@ def test_any_batch_draws_what_pytorch_draws(model: bytes, network: nn.Module, ba
 
 def test_the_same_weights_are_the_same_bytes_and_are_left_as_they_were(model: bytes, network: nn.Module) -> None:
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    assert export_onnx(network, 8, 18) == model
+    assert export_onnx(network, 8, {}, 18) == model
     assert not network.training
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
@@ -80,9 +80,9 @@ def test_the_weights_are_inside(model: bytes) -> None:
 
 
 def test_the_oldest_and_the_newest_opset_that_parameters_allow_run(model: bytes, network: nn.Module) -> None:
-    for opset, content in ((18, model), (23, export_onnx(network, 8, 23))):
+    for opset, content in ((18, model), (23, export_onnx(network, 8, {}, 23))):
         assert {entry.version for entry in onnx.load_from_string(content).opset_import if not entry.domain} == {opset}
-        assert parity(network, content, 8, 1e-4)["agrees"]
+        assert parity(network, content, 8, {}, 1e-4)["agrees"]
 
 
 def test_larger_pictures_are_exported_too() -> None:
@@ -90,17 +90,17 @@ def test_larger_pictures_are_exported_too() -> None:
     model = model_params(latent=5, channels=2)
     network = build_generator(model, size)
     initialise(network, model, 1, "any")
-    reestimate_norms(network, [torch.randn(16, 5)])
-    assert parity(network, export_onnx(network, 5, 18), 5, 1e-4)["agrees"]
+    reestimate_norms(network, [(torch.randn(16, 5),)])
+    assert parity(network, export_onnx(network, 5, {}, 18), 5, {}, 1e-4)["agrees"]
 
 
 def test_parity_tells_how_close_they_are(model: bytes, network: nn.Module) -> None:
-    result = parity(network, model, 8, 1e-3)
+    result = parity(network, model, 8, {}, 1e-3)
     assert result["agrees"] is True
     assert result["tolerance"] == 1e-3
     assert result["latents"] == 17
     assert 0 <= result["max_difference"] < 1e-5
-    assert parity(network, model, 8, 1e-3) == result
+    assert parity(network, model, 8, {}, 1e-3) == result
 
 
 @pytest.mark.parametrize("name", ["layers.0.weight", "layers.9.weight", "layers.1.running_mean", "layers.4.bias"])
@@ -110,23 +110,23 @@ def test_parity_sees_any_weight_that_differs(model: bytes, network: nn.Module, n
     with pytest.raises(
         FaceganError, match=r"^export: ONNX and PyTorch differ by .*more than export.tolerance \(0.001\)"
     ):
-        parity(network, model, 8, 1e-3)
+        parity(network, model, 8, {}, 1e-3)
 
 
 def test_parity_sees_a_single_kernel_that_differs(model: bytes, network: nn.Module) -> None:
     with torch.no_grad():
         network.get_parameter("layers.0.weight")[3, 2, 1, 1] += 0.5
     with pytest.raises(FaceganError, match="differ"):
-        parity(network, model, 8, 1e-3)
+        parity(network, model, 8, {}, 1e-3)
 
 
 def test_parity_keeps_to_the_tolerance(model: bytes, network: nn.Module) -> None:
     with torch.no_grad():
         network.get_parameter("layers.9.weight").mul_(1.001)
     with pytest.raises(FaceganError) as caught:
-        parity(network, model, 8, 1e-9)
+        parity(network, model, 8, {}, 1e-9)
     assert "\n" not in str(caught.value)
-    assert parity(network, model, 8, 0.1)["agrees"]
+    assert parity(network, model, 8, {}, 0.1)["agrees"]
 
 
 def test_onnx_runtime_was_told_not_to_report_before_it_was_imported() -> None:

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dvc_data.hashfile.meta import Meta
 
+from facegan.params import flatten
 from facegan.strict_yaml import read_yaml
 
 ROOT = Path(__file__).parents[2]
@@ -225,3 +227,14 @@ def test_every_stage_has_a_help_with_its_own_name_and_docstring(stage: str, help
     text = ast.get_docstring(ast.parse((PACKAGES["pipeline"] / f"{stage}.py").read_text(encoding="utf-8")))
     assert text is not None and " ".join(text.split()) in " ".join(out.split())
     assert "--debug" in out
+
+
+def test_keys_that_dvcs_run_cache_does_not_look_at_stand_on_their_own() -> None:
+    """Inside a block a changed `size` would bring back what another size gave."""
+    ignored = {Meta.PARAM_SIZE, Meta.PARAM_NFILES}
+    base = read_yaml((ROOT / "recipes/base.yaml").read_text(encoding="utf-8"), "base.yaml")
+    keys = [key for key in flatten(base) if ignored & set(key.split("."))]
+    assert keys == ["data.synthetic.size", "preprocess.size", "evaluate.onnx.size"]
+    for stage in STAGES.values():
+        for key in keys:
+            assert (key.partition(".")[0] in stage["params"]) == (key in stage["params"]), key

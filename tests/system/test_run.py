@@ -1,10 +1,13 @@
 """A run from an empty clone, and what `dvc` then says of it."""
 
+import io
 import json
 import subprocess
 import sys
+import zipfile
 
 from conftest import Clone, assert_whole
+from PIL import Image
 
 
 def test_a_run_leaves_every_output_and_one_whole_mlflow_run(finished: Clone) -> None:
@@ -96,3 +99,46 @@ def test_a_parameter_that_is_not_one_stops_the_run_before_any_work(finished: Clo
     clone = finished.copy(tmp_path / "clone")
     output = clone.run("dvc", "exp", "run", "-S", "+train.bacth=3", code=None)
     assert "params.yaml: train.bacth: unknown key; did you mean train.batch?" in output
+
+
+def test_a_size_that_changes_is_never_taken_for_another(data_ready: Clone, tmp_path) -> None:
+    """DVC's run cache does not look at keys called size inside a block."""
+    clone = data_ready.copy(tmp_path / "clone")
+
+    def sizes() -> tuple[int, int]:
+        clone.repro("preprocess")
+        with zipfile.ZipFile(clone.root / "data/raw/images.zip") as raw:
+            name = next(name for name in raw.namelist() if name.endswith(".png"))
+            width = Image.open(io.BytesIO(raw.read(name))).width
+        return width, json.loads((clone.root / "data/shards/manifest.json").read_text())["size"]
+
+    assert sizes() == (64, 32)
+    clone.set(preprocess__size=64)
+    assert sizes() == (64, 64)
+    clone.set(preprocess__size=32, data__synthetic__size=96)
+    assert sizes() == (96, 32)
+    clone.set(data__synthetic__size=64)
+    assert sizes() == (64, 32)
+
+
+def test_labels_go_from_the_pictures_to_the_generator_that_leaves(data_ready: Clone, tmp_path) -> None:
+    clone = data_ready.copy(tmp_path / "clone")
+    clone.set(
+        model__network="resnet", model__labels=["hair_colour", "tilt"], model__generator__norm="conditional",
+        model__generator__upsample="resize", model__discriminator__norm="spectral", train__objective="hinge",
+    )  # fmt: skip
+    clone.repro()
+    (run,) = clone.runs()
+    assert_whole(clone, run.info.run_id)
+    assert Image.open(clone.root / "reports/train/samples/000000960.png").size == (2 + 2 * 34, 2 + 13 * 34)
+    card = (clone.root / "models/export/MODEL_CARD.md").read_text()
+    assert "- tilt: left, none, right" in card and "--label hair_colour=black" in card
+    for label in ("pink", "blue"):
+        clone.run("facegan", "generate", "--label", f"hair_colour={label}", "--out", f"{label}.png")
+    assert clone.sha("pink.png") != clone.sha("blue.png")
+    said = clone.run("facegan", "generate", "--label", "hair_colour=green", code=1)
+    assert said.splitlines()[-1].startswith("hair_colour=green: the classes of hair_colour are black, blonde")
+    clone.set(model__labels=["hair"])
+    assert "model.labels: the pictures have no label 'hair'; those that they have are" in clone.run(
+        "dvc", "repro", "train", code=255
+    )

@@ -20,6 +20,7 @@ import yaml
 from PIL import Image
 
 from facegan.cli.project import REPORTS, SHARDS, TRAINED, Project
+from facegan.data.labels import Labels
 from facegan.params import Params, validate_params
 from facegan.strict_yaml import read_yaml
 from facegan.tracking.journal import NAME, Journal
@@ -137,12 +138,14 @@ def write_outputs(root: Path) -> None:
     write_json(root / REPORTS / "data.json", summary(manifest))
     key = training_key(params, (shard["sha256"] for shard in read_manifest(root / SHARDS)["shards"]), "code")
     scores = iter([3.0, 1.0, 2.0])
+    pictures = load_split(root / SHARDS, "train")
     with hold(root / ".working", key) as folder, Journal(folder.path) as journal:
         training = Training(
             params.model,
             params.train,
             params.seed,
-            load_split(root / SHARDS, "train").images,
+            pictures.images,
+            Labels.of(pictures, columns=params.model.labels, manifest=manifest),
             torch.device("cpu"),
             folder,
             journal,

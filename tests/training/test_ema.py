@@ -64,7 +64,7 @@ def test_norms_hold_the_statistics_of_the_batches_they_were_given(tiny: Tiny) ->
         variances[norm].append(inputs[0].var((0, 2, 3), correction=1))
 
     hooks = [norm.register_forward_hook(note) for norm in norms]
-    ema.reestimate_norms(network, iter(batches))
+    ema.reestimate_norms(network, ((batch,) for batch in batches))
     for hook in hooks:
         hook.remove()
     for norm in norms:
@@ -80,7 +80,7 @@ def test_reestimated_norms_draw_the_pictures_of_batch_statistics(tiny: Tiny) -> 
             parameter.mul_(3)  # statistics gathered with other weights are wrong ones
         before = network.eval()(latent)
         in_training = deepcopy(network).train()(latent)
-        ema.reestimate_norms(network, [latent])
+        ema.reestimate_norms(network, [(latent,)])
         after = network(latent)
     assert (before - in_training).abs().max() > 0.1
     torch.testing.assert_close(after, in_training, rtol=0, atol=1e-2)  # N-1 against N
@@ -91,13 +91,13 @@ def test_reestimating_forgets_what_was_there(tiny: Tiny) -> None:
     for _ in range(3):
         used.train()(torch.randn(8, 8) * 5)
     for network in (fresh, used, used):  # and may be done again
-        ema.reestimate_norms(network, [tiny.latents])
+        ema.reestimate_norms(network, [(tiny.latents,)])
     assert all(torch.equal(value, used.state_dict()[name]) for name, value in fresh.state_dict().items())
 
 
 def test_reestimating_leaves_eval_mode_and_usual_momenta(tiny: Tiny) -> None:
     network = generator(tiny).train()
-    ema.reestimate_norms(network, [tiny.latents])
+    ema.reestimate_norms(network, [(tiny.latents,)])
     assert not any(module.training for module in network.modules())
     assert {module.momentum for module in network.modules() if isinstance(module, nn.BatchNorm2d)} == {0.1}
 
@@ -114,6 +114,6 @@ def test_a_network_without_norms_is_only_put_into_eval_mode(build: Callable[[], 
 def test_reestimating_changes_no_parameter_and_makes_no_gradient(tiny: Tiny) -> None:
     network = generator(tiny)
     before = deepcopy(dict(network.named_parameters()))
-    ema.reestimate_norms(network, [tiny.latents])
+    ema.reestimate_norms(network, [(tiny.latents,)])
     assert all(torch.equal(value, before[name]) for name, value in network.named_parameters())
     assert all(value.grad is None for value in network.parameters())

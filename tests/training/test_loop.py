@@ -19,10 +19,12 @@ from PIL import Image
 from torch import nn
 
 from facegan import files
+from facegan.data.labels import Labels
 from facegan.evaluation.judge import quick_score
 from facegan.evaluation.random_network import random_extractor
 from facegan.networks import build_generator
 from facegan.params import TrainParams
+from facegan.randomness import Inputs
 from facegan.tracking.journal import NAME, Journal, read_rows
 from facegan.training import loop
 from facegan.training.draws import Draws
@@ -173,7 +175,7 @@ def test_grids_show_the_average_in_eval_mode_with_norms_of_its_own(tiny: Tiny) -
     network = build_generator(tiny.model(), 32).eval()
     network.load_state_dict(load(found["models/generator-last.safetensors"]))
     with tiny.training("other") as training:
-        latent = training._fixed_latents()
+        (latent,) = training.inputs.draw(5, training.seed, "samples")
     grid = np.asarray(Image.open(io.BytesIO(found["reports/samples/000000028.png"])), np.int16)
     for place, row in enumerate(latent):
         with torch.no_grad():
@@ -324,7 +326,7 @@ def test_the_judge_sees_the_average_with_its_norms_in_eval_mode(tiny: Tiny) -> N
 
 
 def test_the_real_judge_ends_a_tiny_training(tiny: Tiny) -> None:
-    score = quick_score(tiny.images, random_extractor(CPU), 8, 1, CPU)
+    score = quick_score(tiny.images, random_extractor(CPU), Inputs(8), 1, CPU)
     first, again = (tiny.finish(name, score=score, train=tiny.train(steps=2, every=2, score=2)) for name in "ab")
     assert first == again
     assert float(rows(first["reports/history.csv"])[0]["score"]) > 0
@@ -366,6 +368,10 @@ SYSTEMS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"network": "dense", "discriminator": {"dropout": 0.3}, "generator": {"upsample": "resize"}},
         {"optimizer": "sgd", "label_smoothing": 0.1, "augment": ["color"]},
     ),
+    "labels": (
+        {"network": "resnet", "generator": {"norm": "conditional"}},
+        {"objective": "relativistic", "gradient_penalty": 1.0, "discriminator_steps": 2},
+    ),
     "least squares": (
         {"network": "conv", "generator": {"upsample": "blur"}, "discriminator": {"norm": "spectral"}},
         {
@@ -379,7 +385,11 @@ SYSTEMS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_every_system_stopped_in_its_middle_ends_with_the_same_bytes(tiny: Tiny, name: str) -> None:
     model, train = SYSTEMS[name]
-    settings = {"model": model_params(**model), "train": tiny.train(**train)}
+    settings: dict[str, Any] = {"model": model_params(**model), "train": tiny.train(**train)}
+    if name == "labels":
+        table = torch.arange(len(tiny.images))[:, None] % 3 - 1
+        settings["labels"] = Labels({"hair": ["long", "short"]}, table)
+        settings["score"] = lambda network: float(network(tiny.latents, table[: len(tiny.latents)]).abs().mean())
     torch.manual_seed(1)
     expected = tiny.finish("whole", **settings)
     torch.manual_seed(2)  # the global generator has no say

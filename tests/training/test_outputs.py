@@ -37,6 +37,7 @@ def test_config_tells_what_was_trained_and_which_images_are_the_best(tiny: Tiny)
     assert config == {
         "model": tiny.model().model_dump(),
         "size": 32,
+        "labels": {},
         "images": 28,
         "best": {"images": 24, "score": 0.1 + 0.2},
         "latent": "standard normal",

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from facegan.data.labels import Labels
 from facegan.params import ModelParams, TrainParams
 from facegan.tracking.journal import Journal
 from facegan.training.loop import Stopped, Training
@@ -81,7 +82,7 @@ class Tiny:
             return float(network(self.latents).abs().mean())
 
     def state(self, train: TrainParams | None = None, model: ModelParams | None = None, seed: int = 1) -> TrainingState:
-        return TrainingState.start(model or self.model(), train or self.train(), SIZE, seed, 3, len(COLUMNS), CPU)
+        return TrainingState.start(model or self.model(), train or self.train(), SIZE, (), seed, 3, len(COLUMNS), CPU)
 
     @contextmanager
     def training(
@@ -93,6 +94,7 @@ class Tiny:
         score: Callable[[nn.Module], float] | None = None,
         stopping: Callable[[], bool] = lambda: False,
         checkpoint_seconds: float = 1e9,
+        labels: Labels | None = None,
     ) -> Iterator[Training]:
         folder = WorkingFolder(self.home / name)
         with Journal(folder.path) as journal:
@@ -101,6 +103,7 @@ class Tiny:
                 train or self.train(),
                 seed,
                 self.images,
+                Labels.none(len(self.images)) if labels is None else labels,
                 CPU,
                 folder,
                 journal,

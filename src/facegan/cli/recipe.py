@@ -1,6 +1,7 @@
 """`facegan recipe`: published systems and the default, as overlays on ``recipes/base.yaml``."""
 
 import argparse
+from difflib import get_close_matches
 from itertools import takewhile
 from pathlib import Path
 
@@ -31,7 +32,9 @@ def recipe(root: Path, name: str) -> CommentedMap:
     document = read_commented(folder / "base.yaml")
     if name != "base":
         if name not in names(root):
-            raise FaceganError(f"there is no recipe {name!r}; there are {', '.join(names(root))}")
+            near = get_close_matches(name, names(root), 1)
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise FaceganError(f"there is no recipe {name!r}; {hint}there are {', '.join(names(root))}")
         path = folder / f"{name}.yaml"
         overlay(document, read_commented(path), f"recipes/{name}.yaml")
         document.yaml_set_start_comment((_heading(path) or name) + "\n\n")  # and a blank line

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from facegan.cli.command import Stop
 from facegan.cli.project import SHARDS, Project
 from facegan.cli.study import Result
 from facegan.data.batches import load_split
+from facegan.data.labels import Labels
 from facegan.data.manifest import MANIFEST, SPLITS, read_manifest
 from facegan.errors import FaceganError
 from facegan.evaluation.extractor import Extractor
@@ -25,6 +27,7 @@ from facegan.evaluation.scores import reference, scores
 from facegan.exporting.model import load_generator
 from facegan.files import json_digest, write_json
 from facegan.params import Params
+from facegan.randomness import Inputs
 from facegan.randomness import generator as random_generator
 from facegan.tracking.journal import Journal, read_rows
 from facegan.tracking.lineage import code_digest
@@ -33,7 +36,14 @@ from facegan.training.loop import NotFinite, Stopped, Training
 from facegan.training.outputs import write_history, write_models
 from facegan.training.working import hold
 
-CODE = ("data/batches.py", "evaluation", "networks", "randomness.py", "training")  # that decides a result
+CODE = (
+    "data/batches.py",
+    "data/labels.py",
+    "evaluation",
+    "networks",
+    "randomness.py",
+    "training",
+)  # that decides a result
 SCORING_SEED = 1  # of latents and floors: the same for every contender
 
 
@@ -51,10 +61,13 @@ class Bench:
             raise FaceganError(f"study: {SHARDS} holds no pictures; `dvc repro preprocess` makes them")
         manifest = read_manifest(project.root / SHARDS)
         self._digests = [shard["sha256"] for shard in manifest["shards"]]
-        self._images = load_split(project.root / SHARDS, "train").images
-        if pictures is not None and pictures < len(self._images):
-            order = torch.randperm(len(self._images), generator=random_generator(SCORING_SEED, "study"))
-            self._images = self._images[order[:pictures].sort().values]
+        self._manifest = manifest
+        self._train_set = load_split(project.root / SHARDS, "train")
+        self._chosen = torch.arange(len(self._train_set))
+        if pictures is not None and pictures < len(self._chosen):
+            order = torch.randperm(len(self._chosen), generator=random_generator(SCORING_SEED, "study"))
+            self._chosen = order[:pictures].sort().values
+        self._images = self._train_set.images[self._chosen]
         self._real = torch.cat([load_split(project.root / SHARDS, split).images for split in SPLITS])
         self._generated = generated
         self._extractors = [random_extractor(self._device)]  # the first judges while training
@@ -89,17 +102,28 @@ class Bench:
         try:
             if not (folder / "models").is_dir():
                 self._train(params, seed, folder)
-            result |= self._score(folder) | _speed(folder)
+            result |= self._score(folder, params) | _speed(folder)
         except NotFinite as error:
             result["failed"] = str(error)
         write_json(path, result)
         return result
 
     def _train(self, params: Params, seed: int, folder: Path) -> None:
-        score = quick_score(self._images, self._extractors[0], params.model.latent, seed, self._device)
+        labels = self._labels(params)
+        inputs = Inputs(params.model.latent, labels.table)
+        score = quick_score(self._images, self._extractors[0], inputs, seed, self._device)
         with hold(folder, "work") as working, Journal(working.path) as journal:
             training = Training(
-                params.model, params.train, seed, self._images, self._device, working, journal, score, self._stop
+                params.model,
+                params.train,
+                seed,
+                self._images,
+                labels,
+                self._device,
+                working,
+                journal,
+                score,
+                self._stop,
             )
             try:
                 state = training.run()
@@ -109,21 +133,26 @@ class Bench:
             write_history(working, folder / "reports")
             write_models(training, state, folder.name, folder / "models")  # last: it says that the training is done
 
-    def _score(self, folder: Path) -> Result:
+    def _labels(self, params: Params) -> Labels:
+        labels = Labels.of(self._train_set, columns=params.model.labels, manifest=self._manifest)
+        return replace(labels, table=labels.table[self._chosen])
+
+    def _score(self, folder: Path, params: Params) -> Result:
         n = min(self._generated, len(self._real) // 2)
         if n < 2:
             raise FaceganError(f"study: {len(self._real)} real pictures are too few; a score needs at least 4")
         network, config = load_generator(folder / "models")
         network.to(self._device)
-        reports = [self._report(network, config["model"]["latent"], extractor, n) for extractor in self._extractors]
+        inputs = Inputs(params.model.latent, self._labels(params).table)
+        reports = [self._report(network, inputs, extractor, n) for extractor in self._extractors]
         parameters = sum(weight.numel() for weight in network.parameters())
         return {"scores": reports, "best_images": config["best"]["images"], "parameters": parameters}
 
-    def _report(self, network: nn.Module, latent: int, extractor: Extractor, n: int) -> dict[str, Any]:
+    def _report(self, network: nn.Module, inputs: Inputs, extractor: Extractor, n: int) -> dict[str, Any]:
         held = reference(
             self._real, extractor, n, SCORING_SEED, self._cache, self._digests, self._environment(), _quietly
         )
-        return scores(network, latent, held, extractor, self._generated, SCORING_SEED, self._device, _quietly)
+        return scores(network, inputs, held, extractor, self._generated, SCORING_SEED, self._device, _quietly)
 
     def _environment(self) -> str:
         return f"{describe(self._device)}, {torch.get_num_threads()} threads, torch {torch.__version__}"

@@ -1,5 +1,6 @@
 """Shards in memory, and the batch of step t as a pure function of (seed, t)."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,6 +78,14 @@ class BatchSequence:
                 torch.randperm(self._count, generator=generator(self._seed, "order", epoch)),
             )
         return self._order
+
+
+def input_batches(
+    inputs: tuple[torch.Tensor, ...], device: torch.device, count: int = 64
+) -> Iterator[tuple[torch.Tensor, ...]]:
+    """What a generator takes, ``count`` pictures at a time, on ``device``."""
+    for parts in zip(*(values.split(count) for values in inputs), strict=True):
+        yield tuple(part.to(device) for part in parts)
 
 
 def to_network(images: torch.Tensor) -> torch.Tensor:

@@ -15,8 +15,8 @@ from facegan.evaluation.judge import generate
 from facegan.evaluation.kernel import SUBSETS, kernel_distance
 from facegan.evaluation.statistics import FeatureStatistics, frechet_distance
 from facegan.files import json_digest, write_atomic
+from facegan.randomness import Inputs
 from facegan.randomness import generator as random_generator
-from facegan.randomness import latents
 
 Progress = Callable[[int], object]  # told how many pictures went by
 
@@ -81,7 +81,7 @@ def reference(
 
 def scores(
     network: nn.Module,
-    dimensions: int,
+    inputs: Inputs,
     real: Reference,
     extractor: Extractor,
     generated: int,
@@ -98,7 +98,7 @@ def scores(
     everything, first = FeatureStatistics(extractor.sha256), FeatureStatistics(extractor.sha256)
     kept: list[torch.Tensor] = []
     done = 0
-    for images in generate(network, latents(generated, dimensions, seed, "evaluate"), device):
+    for images in generate(network, inputs.draw(generated, seed, "evaluate"), device):
         for features in extractor.batches(images):
             everything.update(features)
             chosen = features[: max(0, n - done)]

@@ -1,6 +1,7 @@
 """The generator as ONNX with a dynamic batch, and how far it is from PyTorch."""
 
 import io
+import json
 import os
 import warnings
 from typing import Any
@@ -11,31 +12,33 @@ import torch
 from torch import nn
 
 from facegan.errors import FaceganError
-from facegan.randomness import latents
+from facegan.randomness import Inputs, generator
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # before the import: it writes a device id to the home directory
 import onnxruntime
 
-INPUT, OUTPUT = "latent", "pictures"
+INPUTS, OUTPUT = ("latent", "labels"), "pictures"
+NAMES = "facegan.labels"  # metadata: the names of the classes by column, as JSON
 
 
-def export_onnx(network: nn.Module, dimensions: int, opset: int) -> bytes:
+def export_onnx(network: nn.Module, dimensions: int, labels: dict[str, list[str]], opset: int) -> bytes:
     """``latent`` float32 [batch, dimensions] to ``pictures`` float32 [batch, 3, size, size] in [-1, 1].
 
+    With ``labels``, names of the classes by column, it takes ``labels`` int64 [batch, columns] too; -1 is unknown.
     The exporter's notes (stack traces with paths of this machine) are taken out: the same weights, the same bytes.
     """
-    example = latents(2, dimensions, 0, "export")
+    example = _inputs(2, dimensions, labels, 0, "export")
     batch = torch.export.Dim("batch", min=1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             network,
-            (example,),
+            example,
             dynamo=True,
             opset_version=opset,
-            input_names=[INPUT],
+            input_names=INPUTS[: len(example)],
             output_names=[OUTPUT],
-            dynamic_shapes=({0: batch},),
+            dynamic_shapes=tuple({0: batch} for _ in example),
             verbose=False,
         )
     assert program is not None
@@ -48,26 +51,42 @@ def export_onnx(network: nn.Module, dimensions: int, opset: int) -> bytes:
     for node in model.graph.node:
         node.ClearField("metadata_props")
         node.ClearField("doc_string")
+    if labels:
+        onnx.helper.set_model_props(model, {NAMES: json.dumps(labels)})
     onnx.checker.check_model(model)
     content = io.BytesIO(model.SerializeToString(deterministic=True))
     return content.getvalue()
 
 
-def parity(network: nn.Module, model: bytes, dimensions: int, tolerance: float) -> dict[str, Any]:
-    """Largest difference between ONNX Runtime and PyTorch on seeded latents, at batches of 1 and 16.
+def parity(
+    network: nn.Module, model: bytes, dimensions: int, labels: dict[str, list[str]], tolerance: float
+) -> dict[str, Any]:
+    """Largest difference between ONNX Runtime and PyTorch on seeded inputs, at batches of 1 and 16.
 
     Raises FaceganError above ``tolerance`` (pictures lie in [-1, 1]).
     """
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     largest = 0.0
     for batch in (1, 16):
-        latent = latents(batch, dimensions, 1, "parity")
+        inputs = _inputs(batch, dimensions, labels, 1, "parity")
         with torch.inference_mode():
-            expected = network(latent).numpy()
-        largest = max(largest, float(np.abs(session.run(None, {INPUT: latent.numpy()})[0] - expected).max()))
+            expected = network(*inputs).numpy()
+        found = session.run(None, {name: values.numpy() for name, values in zip(INPUTS, inputs)})[0]
+        largest = max(largest, float(np.abs(found - expected).max()))
     result = {"latents": 17, "max_difference": largest, "tolerance": tolerance, "agrees": largest <= tolerance}
     if not result["agrees"]:
         raise FaceganError(
             f"export: ONNX and PyTorch differ by {largest:.2g}, more than export.tolerance ({tolerance:.2g}) allows"
         )
     return result
+
+
+def _inputs(
+    count: int, dimensions: int, labels: dict[str, list[str]], seed: int, purpose: str
+) -> tuple[torch.Tensor, ...]:
+    """Latents and, where there are labels, classes of any kind and unknown ones."""
+    if not labels:
+        return Inputs(dimensions).draw(count, seed, purpose)
+    source = generator(seed, f"{purpose} classes")
+    columns = [torch.randint(-1, len(names), (count,), generator=source) for names in labels.values()]
+    return Inputs(dimensions, torch.stack(columns, 1)).draw(count, seed, purpose)

@@ -1,12 +1,12 @@
 """Generators and discriminators, looked up by ``model.network``."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
-from facegan.networks import conv, dense, r3gan, resnet, stylegan2
+from facegan.networks import conditional, conv, dense, r3gan, resnet, stylegan2
 from facegan.params import ModelParams
 from facegan.randomness import generator as random_generator
 
@@ -16,7 +16,7 @@ class Architecture:
     """How to build both networks for a model and a picture size, and how to initialise either."""
 
     generator: Callable[[ModelParams, int], nn.Module]
-    discriminator: Callable[[ModelParams, int], nn.Module]
+    discriminator: Callable[[ModelParams, int, int], nn.Module]  # model, size, outputs
     initialise: Callable[[nn.Module, torch.Generator], None]
 
 
@@ -29,19 +29,30 @@ ARCHITECTURES: dict[str, Architecture] = {
 }
 
 
-def build_generator(model: ModelParams, size: int) -> nn.Module:
-    """Latents float [n, model.latent] to pictures float [n, 3, size, size]; weights are not set."""
-    return _channels_last(ARCHITECTURES[model.network].generator(model, size))
+def build_generator(model: ModelParams, size: int, classes: Sequence[int] = ()) -> nn.Module:
+    """Latents float [n, model.latent] to pictures float [n, 3, size, size]; weights are not set.
+
+    With ``classes``, how many there are in each column of labels, it takes labels int64 [n, columns] too.
+    """
+    build = ARCHITECTURES[model.network].generator
+    if not classes:
+        return _channels_last(build(model, size))
+    wider = model.model_copy(update={"latent": model.latent + conditional.EMBEDDING})
+    return _channels_last(conditional.ConditionalGenerator(build(wider, size), classes))
 
 
-def build_discriminator(model: ModelParams, size: int) -> nn.Module:
-    """Pictures float [n, 3, size, size] to logits float [n]; weights are not set."""
-    return _channels_last(ARCHITECTURES[model.network].discriminator(model, size))
+def build_discriminator(model: ModelParams, size: int, classes: Sequence[int] = ()) -> nn.Module:
+    """Pictures float [n, 3, size, size], and labels as above, to logits float [n]; weights are not set."""
+    build = ARCHITECTURES[model.network].discriminator
+    if not classes:
+        return _channels_last(build(model, size, 1))
+    return _channels_last(conditional.ProjectionDiscriminator(build(model, size, 1 + conditional.EMBEDDING), classes))
 
 
 def initialise(network: nn.Module, model: ModelParams, seed: int, purpose: str) -> None:
     """Starting weights: a pure function of (seed, purpose), drawn on the CPU whatever the device."""
     ARCHITECTURES[model.network].initialise(network, random_generator(seed, purpose))
+    conditional.initialise(network, random_generator(seed, f"{purpose} labels"))
 
 
 def _channels_last(network: nn.Module) -> nn.Module:

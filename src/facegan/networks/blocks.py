@@ -84,10 +84,64 @@ def resized(upsample: str) -> nn.Module:
     return nn.Upsample(scale_factor=2, mode="nearest") if upsample == "resize" else Upsample()
 
 
+class Conditioned(nn.Sequential):
+    """Layers in a row, of which those with ``conditioned`` are given the condition too."""
+
+    conditioned = True
+
+    def forward(self, pictures: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+        for layer in self:
+            pictures = layer(pictures, condition) if hasattr(layer, "conditioned") else layer(pictures)
+        return pictures
+
+
+class ConditionalBatchNorm2d(nn.Module):
+    """Batch norm whose scale and shift are a linear map of the condition: the latent, labels in it or not.
+
+    Conditional batch norm (de Vries et al., 2017) in the form of BigGAN (Brock et al., 2019, appendix B); without
+    labels, self-modulation (Chen et al., 2019).
+    """
+
+    conditioned = True
+
+    def __init__(self, channels: int, condition: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(channels, affine=False)
+        self.scale = nn.Parameter(torch.empty(channels, condition))
+        self.shift = nn.Parameter(torch.empty(channels, condition))
+
+    def forward(self, pictures: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
+        scale, shift = (functional.linear(condition, part)[:, :, None, None] for part in (self.scale, self.shift))
+        result: torch.Tensor = self.norm(pictures) * (1 + scale) + shift
+        return result
+
+    def initialise(self, source: torch.Generator) -> None:
+        """Near an ordinary batch norm: N(0, 0.02)."""
+        for part in (self.scale, self.shift):
+            nn.init.normal_(part, 0.0, 0.02, generator=source)
+
+
+class Outputs(nn.Flatten):
+    """The last layer of a discriminator: [n, 1, ...] to logits [n], or [n, outputs, ...] to [n, outputs]."""
+
+    def __init__(self, outputs: int) -> None:
+        super().__init__(0 if outputs == 1 else 1)
+
+
+def generator_norm(name: str, channels: int, condition: int) -> nn.Module | None:
+    """The layer of ``model.generator.norm``."""
+    match name:
+        case "batch":
+            return nn.BatchNorm2d(channels)
+        case "conditional":
+            return ConditionalBatchNorm2d(channels, condition)
+    return None
+
+
 def spectral_norm(network: nn.Module) -> None:
     """Divide every kernel by its largest singular value (Miyato et al., 2018), one power iteration a forward pass."""
     for module in list(network.modules()):
-        if isinstance(module, nn.Conv2d | nn.Linear | nn.Embedding):
+        if isinstance(module, nn.Conv2d | nn.Linear):
             parametrizations.spectral_norm(module)
 
 

@@ -10,7 +10,18 @@ from itertools import pairwise
 import torch
 from torch import nn
 
-from facegan.networks.blocks import doubling, settle_spectral_norms, sides, spectral_norm, weight_of, width
+from facegan.networks.blocks import (
+    ConditionalBatchNorm2d,
+    Conditioned,
+    Outputs,
+    doubling,
+    generator_norm,
+    settle_spectral_norms,
+    sides,
+    spectral_norm,
+    weight_of,
+    width,
+)
 from facegan.networks.strided import HalvingConv2d
 from facegan.params import DiscriminatorParams, GeneratorParams, ModelParams
 
@@ -24,51 +35,52 @@ class ConvGenerator(nn.Module):
         first = width(params.channels, params.max_channels, size // 2, 4)
         layers: list[nn.Module] = [nn.ConvTranspose2d(model.latent, first, 4, 1, 0, bias=params.norm == "none")]
         if params.upsample == "transposed":
-            layers += doubled(params, size // 2, sides(4, size // 2))
+            layers += doubled(params, model.latent, size // 2, sides(4, size // 2))
             layers += [doubling(params.channels, 3, "transposed", bias=False)]
         else:  # a picture made by one convolution of an enlarged one is never sharp: half the channels at its own size
-            layers += doubled(params, size // 2, sides(4, size))
+            layers += doubled(params, model.latent, size // 2, sides(4, size))
             layers += [nn.Conv2d(max(1, params.channels // 2), 3, 3, 1, 1)]
-        self.layers = nn.Sequential(*layers, nn.Tanh())
+        self.layers = Conditioned(*layers, nn.Tanh())
 
     def forward(self, latent: torch.Tensor) -> torch.Tensor:
         """float [n, latent] to float [n, 3, size, size] in [-1, 1]."""
-        pictures: torch.Tensor = self.layers(latent[:, :, None, None])
+        pictures: torch.Tensor = self.layers(latent[:, :, None, None], latent)
         return pictures
 
 
 class ConvDiscriminator(nn.Module):
     """Halved by strided 4x4 convolutions down to 4x4, which one more makes a logit."""
 
-    def __init__(self, model: ModelParams, size: int) -> None:
+    def __init__(self, model: ModelParams, size: int, outputs: int = 1) -> None:
         super().__init__()
         layers, last = halved(model.discriminator, size, 4)
-        layers += [nn.Conv2d(last, 1, 4, 1, 0, bias=model.discriminator.norm != "batch"), nn.Flatten(0)]
+        layers += [nn.Conv2d(last, outputs, 4, 1, 0, bias=model.discriminator.norm != "batch"), Outputs(outputs)]
         self.layers = nn.Sequential(*layers)
         if model.discriminator.norm == "spectral":
             spectral_norm(self)
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        """float [n, 3, size, size] to logits float [n]."""
+        """float [n, 3, size, size] to logits float [n], or [n, outputs]."""
         logits: torch.Tensor = self.layers(pictures)
         return logits
 
 
-def doubled(params: GeneratorParams, largest: int, at: Sequence[int]) -> list[nn.Module]:
+def doubled(params: GeneratorParams, condition: int, largest: int, at: Sequence[int]) -> list[nn.Module]:
     """Norm and ReLU at the first of the sides ``at``, then doubled to each other with norm and ReLU.
 
-    ``largest`` is the side that has ``params.channels``.
+    ``largest`` is the side that has ``params.channels``; ``condition`` the width of what a norm may be given.
     """
     wide = [max(1, width(params.channels, params.max_channels, largest, side)) for side in at]
-    layers = _norm_and_relu(params, wide[0])
+    layers = _norm_and_relu(params, condition, wide[0])
     for before, after in pairwise(wide):
         layers += [doubling(before, after, params.upsample, bias=params.norm == "none")]
-        layers += _norm_and_relu(params, after)
+        layers += _norm_and_relu(params, condition, after)
     return layers
 
 
-def _norm_and_relu(params: GeneratorParams, channels: int) -> list[nn.Module]:
-    return [*([nn.BatchNorm2d(channels)] if params.norm == "batch" else []), nn.ReLU(inplace=True)]
+def _norm_and_relu(params: GeneratorParams, condition: int, channels: int) -> list[nn.Module]:
+    norm = generator_norm(params.norm, channels, condition)
+    return [*([norm] if norm else []), nn.ReLU(inplace=True)]
 
 
 def halved(params: DiscriminatorParams, size: int, last: int) -> tuple[list[nn.Module], int]:
@@ -90,7 +102,9 @@ def initialise(network: nn.Module, source: torch.Generator) -> None:
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
             nn.init.normal_(weight_of(module), 0.0, 0.02, generator=source)
-        elif isinstance(module, nn.BatchNorm2d):
+        elif isinstance(module, ConditionalBatchNorm2d):
+            module.initialise(source)
+        elif isinstance(module, nn.BatchNorm2d) and module.affine:
             nn.init.normal_(module.weight, 1.0, 0.02, generator=source)
         if isinstance(getattr(module, "bias", None), torch.Tensor):
             nn.init.zeros_(module.bias)  # type: ignore[arg-type]

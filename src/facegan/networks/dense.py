@@ -7,7 +7,7 @@ The generator's last layer is a convolution at the picture's size, where it has 
 import torch
 from torch import nn
 
-from facegan.networks.blocks import sides, spectral_norm, width
+from facegan.networks.blocks import Conditioned, Outputs, sides, spectral_norm, width
 from facegan.networks.conv import doubled, halved
 from facegan.params import ModelParams
 
@@ -22,27 +22,27 @@ class DenseGenerator(nn.Module):
         params = model.generator
         self.first = width(params.channels, params.max_channels, size, FIRST)
         self.dense = nn.Linear(model.latent, self.first * FIRST**2)
-        self.layers = nn.Sequential(
-            *doubled(params, size, sides(FIRST, size)), nn.Conv2d(params.channels, 3, 3, 1, 1), nn.Tanh()
+        self.layers = Conditioned(
+            *doubled(params, model.latent, size, sides(FIRST, size)), nn.Conv2d(params.channels, 3, 3, 1, 1), nn.Tanh()
         )
 
     def forward(self, latent: torch.Tensor) -> torch.Tensor:
         """float [n, latent] to float [n, 3, size, size] in [-1, 1]."""
-        pictures: torch.Tensor = self.layers(self.dense(latent).view(-1, self.first, FIRST, FIRST))
+        pictures: torch.Tensor = self.layers(self.dense(latent).view(-1, self.first, FIRST, FIRST), latent)
         return pictures
 
 
 class DenseDiscriminator(nn.Module):
     """Halved by strided 4x4 convolutions down to 8x8, then fully connected to one logit."""
 
-    def __init__(self, model: ModelParams, size: int) -> None:
+    def __init__(self, model: ModelParams, size: int, outputs: int = 1) -> None:
         super().__init__()
         layers, last = halved(model.discriminator, size, FIRST)
-        self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(last * FIRST**2, 1), nn.Flatten(0))
+        self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(last * FIRST**2, outputs), Outputs(outputs))
         if model.discriminator.norm == "spectral":
             spectral_norm(self)
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        """float [n, 3, size, size] to logits float [n]."""
+        """float [n, 3, size, size] to logits float [n], or [n, outputs]."""
         logits: torch.Tensor = self.layers(pictures)
         return logits

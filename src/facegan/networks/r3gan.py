@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from facegan.networks.blocks import Upsample, downsample, sides, width
+from facegan.networks.blocks import Outputs, Upsample, downsample, sides, width
 from facegan.params import ModelParams
 
 TAPS = (1, 2, 1)
@@ -41,7 +41,7 @@ class R3Generator(nn.Module):
 class R3Discriminator(nn.Module):
     """The generator's mirror: blocks and halvings, a depthwise 4x4 convolution and one linear map to the logit."""
 
-    def __init__(self, model: ModelParams, size: int) -> None:
+    def __init__(self, model: ModelParams, size: int, outputs: int = 1) -> None:
         super().__init__()
         params = model.discriminator
         wide = [width(params.channels, params.max_channels, size, side) for side in reversed(sides(4, size))]
@@ -51,12 +51,12 @@ class R3Discriminator(nn.Module):
             layers += [downsample(TAPS), _mixing(before, after), _Block(after)]
         self.layers = nn.Sequential(*layers)
         self.pool = nn.Conv2d(wide[-1], wide[-1], 4, groups=wide[-1], bias=False)
-        self.to_logit = nn.Linear(wide[-1], 1, bias=False)
+        self.to_logit, self.outputs = nn.Linear(wide[-1], outputs, bias=False), Outputs(outputs)
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        """float [n, 3, size, size] to logits float [n]."""
-        logits: torch.Tensor = self.to_logit(self.pool(self.layers(self.from_rgb(pictures))).flatten(1))
-        return logits.flatten()
+        """float [n, 3, size, size] to logits float [n], or [n, outputs]."""
+        logits: torch.Tensor = self.outputs(self.to_logit(self.pool(self.layers(self.from_rgb(pictures))).flatten(1)))
+        return logits
 
 
 class _Block(nn.Module):

@@ -9,8 +9,19 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from facegan.networks.blocks import resized, settle_spectral_norms, sides, spectral_norm, weight_of, width
-from facegan.params import ModelParams
+from facegan.networks.blocks import (
+    ConditionalBatchNorm2d,
+    Conditioned,
+    Outputs,
+    generator_norm,
+    resized,
+    settle_spectral_norms,
+    sides,
+    spectral_norm,
+    weight_of,
+    width,
+)
+from facegan.params import GeneratorParams, ModelParams
 
 
 class ResNetGenerator(nn.Module):
@@ -22,33 +33,34 @@ class ResNetGenerator(nn.Module):
         wide = [width(params.channels, params.max_channels, size, side) for side in sides(4, size)]
         self.first = wide[0]
         self.dense = nn.Linear(model.latent, 16 * wide[0])
-        norm = params.norm == "batch"
-        self.blocks = nn.Sequential(*(_Doubling(*pair, params.upsample, norm) for pair in pairwise(wide)))
-        last = [nn.BatchNorm2d(wide[-1])] if norm else []
-        self.to_rgb = nn.Sequential(*last, nn.ReLU(inplace=True), nn.Conv2d(wide[-1], 3, 3, 1, 1), nn.Tanh())
+        self.blocks = Conditioned(*(_Doubling(*pair, params, model.latent) for pair in pairwise(wide)))
+        norm = generator_norm(params.norm, wide[-1], model.latent)
+        last = [norm] if norm else []
+        self.to_rgb = Conditioned(*last, nn.ReLU(inplace=True), nn.Conv2d(wide[-1], 3, 3, 1, 1), nn.Tanh())
 
     def forward(self, latent: torch.Tensor) -> torch.Tensor:
         """float [n, latent] to float [n, 3, size, size] in [-1, 1]."""
-        pictures: torch.Tensor = self.to_rgb(self.blocks(self.dense(latent).view(-1, self.first, 4, 4)))
+        features = self.blocks(self.dense(latent).view(-1, self.first, 4, 4), latent)
+        pictures: torch.Tensor = self.to_rgb(features, latent)
         return pictures
 
 
 class ResNetDiscriminator(nn.Module):
     """Residual blocks that halve down to 4x4 and one more there, summed over the picture, one logit."""
 
-    def __init__(self, model: ModelParams, size: int) -> None:
+    def __init__(self, model: ModelParams, size: int, outputs: int = 1) -> None:
         super().__init__()
         params = model.discriminator
         wide = [width(params.channels, params.max_channels, size, side) for side in reversed(sides(4, size))]
         blocks = [_Halving(before, after, first=number == 0) for number, (before, after) in _numbered([3, *wide[1:]])]
         self.blocks = nn.Sequential(*blocks, _Keeping(wide[-1]), nn.ReLU())
-        self.to_logit = nn.Linear(wide[-1], 1)
+        self.to_logit, self.outputs = nn.Linear(wide[-1], outputs), Outputs(outputs)
         if params.norm == "spectral":
             spectral_norm(self)
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        """float [n, 3, size, size] to logits float [n]."""
-        logits: torch.Tensor = self.to_logit(self.blocks(pictures).sum((2, 3))).flatten()
+        """float [n, 3, size, size] to logits float [n], or [n, outputs]."""
+        logits: torch.Tensor = self.outputs(self.to_logit(self.blocks(pictures).sum((2, 3))))
         return logits
 
 
@@ -57,18 +69,22 @@ def _numbered(wide: list[int]) -> list[tuple[int, tuple[int, int]]]:
 
 
 class _Doubling(nn.Module):
-    def __init__(self, channels_in: int, channels_out: int, upsample: str, norm: bool) -> None:
+    conditioned = True
+
+    def __init__(self, channels_in: int, channels_out: int, params: GeneratorParams, condition: int) -> None:
         super().__init__()
-        self.norm1 = nn.BatchNorm2d(channels_in) if norm else nn.Identity()
-        self.norm2 = nn.BatchNorm2d(channels_out) if norm else nn.Identity()
-        self.resized = resized(upsample)
+        self.norm1, self.norm2 = (
+            Conditioned(generator_norm(params.norm, channels, condition) or nn.Identity(), nn.ReLU())
+            for channels in (channels_in, channels_out)
+        )
+        self.resized = resized(params.upsample)
         self.conv1 = nn.Conv2d(channels_in, channels_out, 3, 1, 1)
         self.conv2 = nn.Conv2d(channels_out, channels_out, 3, 1, 1)
         self.shortcut = nn.Conv2d(channels_in, channels_out, 1)
 
-    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        residual = self.conv1(self.resized(functional.relu(self.norm1(pictures))))
-        residual = self.conv2(functional.relu(self.norm2(residual)))
+    def forward(self, pictures: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
+        residual = self.conv1(self.resized(self.norm1(pictures, condition)))
+        residual = self.conv2(self.norm2(residual, condition))
         total: torch.Tensor = residual + self.resized(self.shortcut(pictures))  # 1x1 first: the same, a quarter of it
         return total
 
@@ -108,7 +124,9 @@ def initialise(network: nn.Module, source: torch.Generator) -> None:
             nn.init.xavier_uniform_(weight_of(module), gain, generator=source)
             assert module.bias is not None
             nn.init.zeros_(module.bias)
-        elif isinstance(module, nn.BatchNorm2d):
+        elif isinstance(module, ConditionalBatchNorm2d):
+            module.initialise(source)
+        elif isinstance(module, nn.BatchNorm2d) and module.affine:
             nn.init.ones_(module.weight)
             nn.init.zeros_(module.bias)
     settle_spectral_norms(network, source)

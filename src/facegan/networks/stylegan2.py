@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from facegan.networks.blocks import BLUR, Filter, Upsample, downsample, sides, width
+from facegan.networks.blocks import BLUR, Filter, Outputs, Upsample, downsample, sides, width
 from facegan.params import ModelParams
 
 MAPPING_LAYERS, MAPPING_RATE = 4, 0.01
@@ -167,7 +167,7 @@ class _ToRGB(nn.Module):
 class StyleDiscriminator(nn.Module):
     """Residual blocks that halve down to 4x4, the minibatch standard deviation as a channel, two dense layers."""
 
-    def __init__(self, model: ModelParams, size: int) -> None:
+    def __init__(self, model: ModelParams, size: int, outputs: int = 1) -> None:
         super().__init__()
         params = model.discriminator
         wide = [width(params.channels, params.max_channels, size, side) for side in reversed(sides(4, size))]
@@ -175,16 +175,16 @@ class StyleDiscriminator(nn.Module):
         self.blocks = nn.ModuleList(_Residual(*pair) for pair in pairwise(wide))
         self.last = EqualConv2d(wide[-1] + 1, wide[-1], 3)
         self.dense = EqualLinear(16 * wide[-1], wide[-1])
-        self.to_logit = EqualLinear(wide[-1], 1)
+        self.to_logit, self.outputs = EqualLinear(wide[-1], outputs), Outputs(outputs)
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        """float [n, 3, size, size] to logits float [n]."""
+        """float [n, 3, size, size] to logits float [n], or [n, outputs]."""
         features = _lrelu(self.from_rgb(pictures))
         for block in self.blocks:
             features = block(features)
         features = _lrelu(self.last(minibatch_deviation(features)))
-        logits: torch.Tensor = self.to_logit(_lrelu(self.dense(features.flatten(1))))
-        return logits.flatten()
+        logits: torch.Tensor = self.outputs(self.to_logit(_lrelu(self.dense(features.flatten(1)))))
+        return logits
 
 
 class _Residual(nn.Module):

@@ -118,6 +118,7 @@ def _log_model(server: Server, view: RunView, exported: Path, digest: str) -> No
                 ColSpec(DataType.long, "n", required=False),
                 ColSpec(DataType.long, "seed", required=False),
                 ColSpec(Array(DataType.double), "latent", required=False),
+                ColSpec(Array(DataType.string), "label", required=False),
             ]
         ),
         outputs=Schema([ColSpec(DataType.string, "png")]),

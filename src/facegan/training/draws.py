@@ -13,12 +13,18 @@ from facegan.randomness import generator as random_generator
 from facegan.training.augment import AUGMENTATIONS, NUMBERS, augment
 from facegan.training.device import upload
 
+HIDDEN = 0.5  # of the pictures have some of their labels hidden
+
 
 @dataclass
 class Draws:
-    """Draws for a training on ``images`` uint8 [n, size, size, 3] on ``device``. ``number`` counts updates."""
+    """Draws for a training on ``images`` uint8 [n, size, size, 3] on ``device``. ``number`` counts updates.
+
+    ``labels`` int64 [n, columns] are those of the pictures; where there are columns, both networks are told of them.
+    """
 
     images: torch.Tensor
+    labels: torch.Tensor
     latent: int
     train: TrainParams
     seed: int
@@ -40,6 +46,16 @@ class Draws:
     def latents(self, number: int) -> torch.Tensor:
         """float [batch, latent]."""
         return upload(latents(self.train.batch, self.latent, self.seed, "train", number), self.device)
+
+    def labels_shown(self, number: int) -> tuple[torch.Tensor, ...]:
+        """What both networks are told of an update's pictures: int64 [batch, columns], or nothing without columns.
+
+        Some labels are hidden, a share of its own of each picture's, so that a face can be asked for by any of them.
+        """
+        return self._known(self._batches.indices(number), "hidden", number)
+
+    def labels_opposite(self, number: int) -> tuple[torch.Tensor, ...]:
+        return self._known(self._opposite.indices(number), "hidden opposite", number)
 
     def shares(self, number: int) -> torch.Tensor:
         """float [batch] in [0, 1): how far from real to fake the gradient penalty looks."""
@@ -67,6 +83,15 @@ class Draws:
             mirrored = torch.rand(len(real), generator=random_generator(self.seed, purpose, number)) < 0.5
             real = torch.where(upload(mirrored, self.device)[:, None, None, None], real.flip(3), real)
         return real
+
+    def _known(self, indices: torch.Tensor, purpose: str, number: int) -> tuple[torch.Tensor, ...]:
+        columns = self.labels.shape[1]
+        if not columns:
+            return ()
+        labels = self.labels[indices]
+        chance = torch.rand((len(labels), columns + 2), generator=random_generator(self.seed, purpose, number))
+        hidden = (chance[:, :1] < HIDDEN) & (chance[:, 2:] < chance[:, 1:2])
+        return (upload(torch.where(hidden, -1, labels), self.device),)
 
     def _uniform(self, shape: tuple[int, ...], purpose: str, number: int) -> torch.Tensor:
         return upload(torch.rand(shape, generator=random_generator(self.seed, purpose, number)), self.device)

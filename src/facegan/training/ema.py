@@ -19,7 +19,7 @@ def update(average: nn.Module, network: nn.Module, kept: float) -> None:
 
 
 @torch.no_grad()
-def refresh(average: nn.Module, network: nn.Module, batches: Iterable[torch.Tensor]) -> None:
+def refresh(average: nn.Module, network: nn.Module, batches: Iterable[tuple[torch.Tensor, ...]]) -> None:
     """Make ``average`` ready to draw: buffers of ``network``, batch norms of its own; leaves eval mode on."""
     for theirs, ours in zip(network.buffers(), average.buffers(), strict=True):
         ours.copy_(theirs)
@@ -27,8 +27,8 @@ def refresh(average: nn.Module, network: nn.Module, batches: Iterable[torch.Tens
 
 
 @torch.no_grad()
-def reestimate_norms(network: nn.Module, batches: Iterable[torch.Tensor]) -> None:
-    """Set the running statistics of batch norms to those of ``batches`` of latents; leaves eval mode on.
+def reestimate_norms(network: nn.Module, batches: Iterable[tuple[torch.Tensor, ...]]) -> None:
+    """Set the running statistics of batch norms to those of ``batches`` of inputs; leaves eval mode on.
 
     Averaged weights never ran forward in training, so statistics gathered there belong to other weights.
     """
@@ -41,8 +41,8 @@ def reestimate_norms(network: nn.Module, batches: Iterable[torch.Tensor]) -> Non
         norm.reset_running_stats()
         norm.momentum = None  # a plain average over the batches
         norm.train()
-    for latent in batches:
-        network(latent)
+    for inputs in batches:
+        network(*inputs)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     network.eval()

@@ -1,5 +1,6 @@
 """The training: steps, ticks, checkpoints. Progress is counted in images."""
 
+import math
 import resource
 import sys
 import time
@@ -10,12 +11,13 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from facegan.data.batches import to_uint8
+from facegan.data.batches import input_batches, to_uint8
+from facegan.data.labels import Labels, one_class_a_row
 from facegan.errors import FaceganError
 from facegan.params import ModelParams, TrainParams
 from facegan.pictures import write_grid
+from facegan.randomness import Inputs, latents
 from facegan.randomness import generator as random_generator
-from facegan.randomness import latents
 from facegan.tracking.journal import Journal
 from facegan.training import ema
 from facegan.training.alarms import Watch, alarms, least_loss
@@ -63,14 +65,15 @@ class Plan:
 class Training:
     """One training in its working folder. ``run`` begins, or goes on from the checkpoint that is there.
 
-    ``images`` is uint8 [n, size, size, 3] and is moved to ``device``; ``score`` judges a generator (lower is
-    better) on pictures of its own; ``stopping`` is asked after every step.
+    ``images`` is uint8 [n, size, size, 3] and is moved to ``device``; ``labels`` are theirs; ``score`` judges a
+    generator (lower is better) on pictures of its own; ``stopping`` is asked after every step.
     """
 
     model: ModelParams
     train: TrainParams
     seed: int
     images: torch.Tensor
+    labels: Labels
     device: torch.device
     folder: WorkingFolder
     journal: Journal
@@ -86,7 +89,8 @@ class Training:
         self.watch = Watch.on(self.images[shown[: max(self.train.samples, 1000)].to(self.device)], self.train.samples)
         self.plan = Plan.of(self.train, len(self.images))
         self.per_step = self.train.images_per_step
-        self.draws = Draws(self.images, self.model.latent, self.train, self.seed, self.device)
+        self.draws = Draws(self.images, self.labels.table, self.model.latent, self.train, self.seed, self.device)
+        self.inputs = Inputs(self.model.latent, self.labels.table)
 
     def run(self) -> TrainingState:
         """Train to the end. Raises Stopped when asked to stop, NotFinite when it diverges."""
@@ -149,7 +153,9 @@ class Training:
 
     def _fresh(self) -> TrainingState:
         rows = self.plan.steps_per_tick
-        return TrainingState.start(self.model, self.train, self.size, self.seed, rows, len(COLUMNS), self.device)
+        return TrainingState.start(
+            self.model, self.train, self.size, self.labels.classes, self.seed, rows, len(COLUMNS), self.device
+        )
 
     def _step(self, state: TrainingState) -> None:
         losses = train_step(state, self.train, self.draws)
@@ -204,31 +210,37 @@ class Training:
         sys.stdout.flush()
 
     def _sample(self, state: TrainingState) -> torch.Tensor:
-        """A grid of the averaged generator on the run's fixed latents: picture k shows the same latent every time.
+        """A grid of the averaged generator on the run's fixed inputs: picture k shows the same ones every time.
 
-        Gives its pictures, uint8 [samples, size, size, 3].
+        Where there are labels, a row shows one class. Gives ``samples`` pictures, uint8 [samples, size, size, 3].
         """
         images = state.step * self.per_step
         path = self.folder.samples / f"{images:09d}.png"
         if state.step == 0:
             self._refresh_norms(state)
-        with torch.no_grad(), self._precision():
-            drawn = [state.average(part.to(self.device)) for part in self._fixed_latents().split(64)]
-        pictures = to_uint8(torch.cat(drawn))
-        write_grid(path, pictures)
+        pictures = self._draw(state, self.inputs.draw(self.train.samples, self.seed, "samples"))
+        if self.labels.names:
+            columns = math.ceil(math.sqrt(self.train.samples))
+            labels = one_class_a_row(self.labels.classes, columns)
+            latent = latents(columns, self.model.latent, self.seed, "samples")
+            write_grid(path, self._draw(state, (latent.repeat(len(labels) // columns, 1), labels)), columns)
+        else:
+            write_grid(path, pictures)
         self.journal.write("image", images, key="samples", file=path.relative_to(self.folder.path).as_posix())
         return pictures
 
-    def _fixed_latents(self) -> torch.Tensor:
-        return latents(self.train.samples, self.model.latent, self.seed, "samples")
+    def _draw(self, state: TrainingState, inputs: tuple[torch.Tensor, ...]) -> torch.Tensor:
+        with torch.no_grad(), self._precision():
+            return to_uint8(torch.cat([state.average(*part) for part in input_batches(inputs, self.device)]))
 
     def _refresh_norms(self, state: TrainingState) -> None:
         count = max(self.train.batch, 64)
+        drawn = (self.inputs.draw(count, self.seed, "norms", number) for number in range(NORM_BATCHES))
         with self._precision():
             ema.refresh(
                 state.average,
                 state.generator,
-                (latents(count, self.model.latent, self.seed, "norms", k).to(self.device) for k in range(NORM_BATCHES)),
+                (part for inputs in drawn for part in input_batches(inputs, self.device, count)),
             )
 
     def _precision(self) -> torch.autocast:

@@ -23,6 +23,7 @@ def write_models(training: Training, state: TrainingState, key: str, folder: Pat
         config = {
             "model": training.model.model_dump(),
             "size": training.size,
+            "labels": training.labels.names,
             "images": state.step * training.train.batch,
             "best": {"images": state.best_images, "score": state.best_score},
             "latent": "standard normal",

@@ -1,7 +1,7 @@
 """Everything that a training carries from step to step, and the checkpoint that holds it exactly."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -51,11 +51,19 @@ class TrainingState:
 
     @classmethod
     def start(
-        cls, model: ModelParams, train: TrainParams, size: int, seed: int, rows: int, columns: int, device: torch.device
+        cls,
+        model: ModelParams,
+        train: TrainParams,
+        size: int,
+        classes: Sequence[int],
+        seed: int,
+        rows: int,
+        columns: int,
+        device: torch.device,
     ) -> Self:
         """The state before the first step: a pure function of the parameters."""
-        generator, average = build_generator(model, size), build_generator(model, size)
-        discriminator = build_discriminator(model, size)
+        generator, average = build_generator(model, size, classes), build_generator(model, size, classes)
+        discriminator = build_discriminator(model, size, classes)
         initialise(generator, model, seed, "generator")
         initialise(discriminator, model, seed, "discriminator")
         average.load_state_dict(generator.state_dict())

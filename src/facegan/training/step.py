@@ -9,7 +9,7 @@ from facegan.params import TrainParams
 from facegan.training import ema
 from facegan.training.draws import Draws
 from facegan.training.objectives import OBJECTIVES
-from facegan.training.penalties import gradient_penalty, squared_gradient
+from facegan.training.penalties import Logits, gradient_penalty, squared_gradient
 from facegan.training.schedule import value_at
 from facegan.training.state import TrainingState, set_rate
 
@@ -73,12 +73,12 @@ def train_step(state: TrainingState, train: TrainParams, draws: Draws) -> torch.
     with draws.inside_networks(state.step):
         for turn in range(train.discriminator_steps):
             number = state.step * train.discriminator_steps + turn
-            real, latent = draws.real(number), draws.latents(number)
+            real, latent, labels = draws.real(number), draws.latents(number), draws.labels_shown(number)
             last = turn == train.discriminator_steps - 1
             with _precision(train, real), torch.set_grad_enabled(last):
-                fake = state.generator(latent)
-            judged = _update_discriminator(state, train, settings, draws, real, fake.detach(), number)
-        loss_generator = _update_generator(state, train, draws, fake)
+                fake = state.generator(latent, *labels)
+            judged = _update_discriminator(state, train, settings, draws, real, fake.detach(), labels, number)
+        loss_generator = _update_generator(state, train, draws, fake, labels)
     ema.update(state.average, state.generator, ema.decay(train.images_per_step, settings.ema_kimg))
     return torch.stack([loss_generator, *judged, _norm(state.generator), _norm(state.discriminator)])
 
@@ -90,10 +90,16 @@ def _update_discriminator(
     draws: Draws,
     real: torch.Tensor,
     fake: torch.Tensor,
+    labels: tuple[torch.Tensor, ...],
     number: int,
 ) -> tuple[torch.Tensor, ...]:
-    """Gives the loss, the penalty, D(real) and D(fake)."""
-    objective, discriminator = OBJECTIVES[train.objective], state.discriminator
+    """Gives the loss, the penalty, D(real) and D(fake). Real pictures and fakes have the same labels, if any."""
+    objective = OBJECTIVES[train.objective]
+
+    def discriminator(pictures: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = state.discriminator(pictures, *labels)
+        return logits
+
     if train.penalised:
         fake = fake.float()
     real, fake = draws.augmented(real, "real", number), draws.augmented(fake, "fake", number)
@@ -108,7 +114,7 @@ def _update_discriminator(
     loss = objective.discriminator(logits_real, logits_fake) + train.label_smoothing * logits_real.mean()
     penalty = torch.zeros((), device=real.device)
     if together:
-        penalty = _penalty(state, settings, draws, real, fake, logits_real, logits_fake, number)
+        penalty = _penalty(discriminator, settings, draws, real, fake, logits_real, logits_fake, number)
     state.discriminator_optimizer.zero_grad(set_to_none=True)
     (loss + penalty if together else loss).backward()
     state.discriminator_optimizer.step()
@@ -120,7 +126,8 @@ def _update_discriminator(
             discriminator(part) if part.requires_grad else logits
             for part, logits in ((real, logits_real), (fake, logits_fake))
         )
-        penalty = _penalty(state, settings, draws, real, fake, logits_real, logits_fake, number) * train.penalty_every
+        every = train.penalty_every
+        penalty = every * _penalty(discriminator, settings, draws, real, fake, logits_real, logits_fake, number)
         if penalty.requires_grad:  # not where every weight has come to the 0 at the end of its schedule
             state.discriminator_optimizer.zero_grad(set_to_none=True)
             penalty.backward()
@@ -130,7 +137,7 @@ def _update_discriminator(
 
 
 def _penalty(
-    state: TrainingState,
+    discriminator: Logits,
     settings: Settings,
     draws: Draws,
     real: torch.Tensor,
@@ -147,21 +154,23 @@ def _penalty(
     if settings.gradient_penalty > 0:
         with torch.autocast(real.device.type, enabled=False):
             shares = draws.shares(number)
-            apart = gradient_penalty(state.discriminator, real.detach(), fake.detach(), shares)
+            apart = gradient_penalty(discriminator, real.detach(), fake.detach(), shares)
         total = total + settings.gradient_penalty * apart
     return total
 
 
-def _update_generator(state: TrainingState, train: TrainParams, draws: Draws, fake: torch.Tensor) -> torch.Tensor:
+def _update_generator(
+    state: TrainingState, train: TrainParams, draws: Draws, fake: torch.Tensor, labels: tuple[torch.Tensor, ...]
+) -> torch.Tensor:
     objective, discriminator = OBJECTIVES[train.objective], state.discriminator
     discriminator.requires_grad_(False)  # gradients of D's weights are not wanted here: 8 % of the work
     with _precision(train, fake):
-        logits = discriminator(draws.augmented(fake, "generator", state.step)).float()
+        logits = discriminator(draws.augmented(fake, "generator", state.step), *labels).float()
         opposite = logits
         if objective.pairs:
             with torch.no_grad():
                 shown = draws.augmented(draws.opposite(state.step), "opposite", state.step)
-                opposite = discriminator(shown).float()
+                opposite = discriminator(shown, *draws.labels_opposite(state.step)).float()
     loss = objective.generator(opposite, logits)
     state.generator_optimizer.zero_grad(set_to_none=True)
     loss.backward()

@@ -1,10 +1,12 @@
 """Draw pictures with the generator in this folder. Needs onnxruntime, numpy and Pillow, nothing else.
 
 python generate.py --count 25 --seed 3 --out grid.png
+python generate.py --label hair=pink --out pink.png     # with a generator that knows labels
 """
 
 import argparse
 import itertools
+import json
 import math
 import os
 from pathlib import Path
@@ -17,21 +19,49 @@ from PIL import Image
 
 
 class Generator:
-    """The ONNX generator: latents float32 [n, latent] to pictures uint8 [n, size, size, 3]."""
+    """The ONNX generator: latents float32 [n, latent] to pictures uint8 [n, size, size, 3].
+
+    ``names`` has the classes of every label that it knows; most know none.
+    """
 
     def __init__(self, path: "str | Path") -> None:
         self.session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
         self.latent = int(self.session.get_inputs()[0].shape[1])
+        described = self.session.get_modelmeta().custom_metadata_map
+        self.names: dict[str, list[str]] = json.loads(described.get("facegan.labels", "{}"))
 
     def latents(self, count: int, seed: int, truncation: float = 1.0) -> np.ndarray:
         """Standard normal float32 [count, latent], scaled by ``truncation``: below 1 is safer and less varied."""
         return (truncation * np.random.default_rng(seed).standard_normal((count, self.latent))).astype(np.float32)
 
-    def pictures(self, latents: np.ndarray, batch: int = 64) -> np.ndarray:
-        """uint8 [n, size, size, 3]."""
+    def classes(self, name: str) -> "list[str]":
+        """Those of a label. Raises ValueError for one that it does not know."""
+        if name not in self.names:
+            known = f"those that it knows are {', '.join(self.names)}" if self.names else "it knows none"
+            raise ValueError(f"this generator knows no label {name!r}; {known}")
+        return self.names[name]
+
+    def labels(self, wanted: "list[str]") -> np.ndarray:
+        """int64 [columns] of texts such as "hair=pink"; -1, any class, where none is asked for. Raises ValueError."""
+        numbers = dict.fromkeys(self.names, -1)
+        for text in wanted:
+            name, equals, value = text.partition("=")
+            if not equals:
+                raise ValueError(f"a label is asked for as NAME=CLASS, not {text!r}")
+            if value not in self.classes(name):
+                raise ValueError(f"{name}={value}: the classes of {name} are {', '.join(self.names[name])}")
+            numbers[name] = self.names[name].index(value)
+        return np.array(list(numbers.values()), np.int64)
+
+    def pictures(self, latents: np.ndarray, labels: "np.ndarray | None" = None, batch: int = 64) -> np.ndarray:
+        """uint8 [n, size, size, 3]; ``labels`` int64 [n, columns] or [columns], any class without."""
+        given = np.broadcast_to(-1 if labels is None else labels, (len(latents), len(self.names))).astype(np.int64)
         parts = []
         for start in range(0, len(latents), batch):
-            drawn = self.session.run(None, {"latent": latents[start : start + batch]})[0]
+            inputs = {"latent": latents[start : start + batch]}
+            if self.names:
+                inputs["labels"] = given[start : start + batch]
+            drawn = self.session.run(None, inputs)[0]
             parts.append(np.clip(np.rint(drawn * 127.5 + 127.5), 0, 255).astype(np.uint8).transpose(0, 2, 3, 1))
         return np.concatenate(parts)
 
@@ -71,8 +101,14 @@ def grid(pictures: np.ndarray, columns: int) -> Image.Image:
 def arguments() -> argparse.ArgumentParser:
     """The options that drawing takes, wherever it is offered."""
     parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("--count", type=int, default=25, help="pictures (rows, with --interpolate); default 25")
+    parser.add_argument(
+        "--count", type=int, default=25, help="pictures (in a row with --each, rows with --interpolate); default 25"
+    )
     parser.add_argument("--seed", type=int, default=0, help="the same seed draws the same pictures; default 0")
+    parser.add_argument(
+        "--label", action="append", default=[], metavar="NAME=CLASS", help="such as hair=pink; may be repeated"
+    )
+    parser.add_argument("--each", metavar="NAME", help="a row for each class of a label, the same latents in every row")
     parser.add_argument("--truncation", type=float, default=1.0, help="scale of the latents; default 1")
     parser.add_argument("--interpolate", action="store_true", help="each row walks from one face to the next")
     parser.add_argument("--steps", type=int, default=8, help="pictures in a row of --interpolate; default 8")
@@ -84,11 +120,21 @@ def draw(generator: Generator, options: argparse.Namespace) -> Image.Image:
     """The grid that the options ask for."""
     if options.count < 1 or options.steps < 2 or options.seed < 0:
         raise SystemExit("--count should be at least 1, --steps at least 2 and --seed not negative")
+    if options.each and options.interpolate:
+        raise SystemExit("--each and --interpolate both decide what a row is: ask for one of them")
+    try:
+        labels = generator.labels(options.label)
+        rows = [f"{options.each}={value}" for value in generator.classes(options.each)] if options.each else []
+    except ValueError as error:
+        raise SystemExit(str(error)) from None
     if options.interpolate:
         ends = generator.latents(options.count + 1, options.seed, options.truncation)
-        return grid(generator.pictures(interpolate(ends, options.steps)), options.steps)
-    pictures = generator.pictures(generator.latents(options.count, options.seed, options.truncation))
-    return grid(pictures, math.ceil(math.sqrt(options.count)))
+        return grid(generator.pictures(interpolate(ends, options.steps), labels), options.steps)
+    latents = generator.latents(options.count, options.seed, options.truncation)
+    if options.each:
+        given = [generator.labels([*options.label, row]) for row in rows]
+        return grid(np.concatenate([generator.pictures(latents, labels) for labels in given]), options.count)
+    return grid(generator.pictures(latents, labels), math.ceil(math.sqrt(options.count)))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The generator as an MLflow model, loaded from this code and from ONNX: no pickle.
 
-Input: rows with ``n`` (pictures) and ``seed``, or rows with a ``latent`` each. Output: one PNG a row, in base64.
+Input: rows with ``n`` (pictures) and ``seed``, or rows with a ``latent`` each; and ``label``, texts such as
+"hair=pink", for a generator that knows labels. Output: one PNG a picture, in base64.
 """
 
 import base64
@@ -39,8 +40,18 @@ class FaceGenerator(PythonModel):
             raise mlflow.exceptions.MlflowException.invalid_parameter_value(
                 f"{asked} pictures in one request; at most {MAX_PICTURES} are drawn"
             )
-        latents = np.concatenate([self._latents(row) for row in rows])
-        return pd.DataFrame({"png": [_png(picture) for picture in self.generator.pictures(latents)]})
+        latents = [self._latents(row) for row in rows]
+        labels = [np.repeat(self._labels(row)[None], len(drawn), 0) for row, drawn in zip(rows, latents, strict=True)]
+        pictures = self.generator.pictures(np.concatenate(latents), np.concatenate(labels))
+        return pd.DataFrame({"png": [_png(picture) for picture in pictures]})
+
+    def _labels(self, row: dict[str, Any]) -> np.ndarray:
+        wanted: Any = row.get("label")
+        try:
+            labels: np.ndarray = self.generator.labels(list(wanted) if _given(wanted) else [])
+        except ValueError as error:
+            raise mlflow.exceptions.MlflowException.invalid_parameter_value(str(error)) from None
+        return labels
 
     def _latents(self, row: dict[str, Any]) -> np.ndarray:
         given = row.get("latent")
@@ -60,9 +71,9 @@ class FaceGenerator(PythonModel):
         return drawn
 
 
-def _given(latent: Any) -> bool:
+def _given(value: Any) -> bool:
     """A column that a row leaves out arrives as None or as nan."""
-    return latent is not None and not (isinstance(latent, float) and np.isnan(latent))
+    return value is not None and not (isinstance(value, float) and np.isnan(value))
 
 
 def _whole(value: Any, default: int) -> int:
