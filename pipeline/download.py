@@ -1,6 +1,7 @@
 """Download: the pictures that ``data`` asks for into one raw archive with their original bytes."""
 
 import sys
+from collections import Counter
 
 from facegan.cli.command import run_stage
 from facegan.cli.project import RAW, Project
@@ -12,13 +13,18 @@ def download(project: Project) -> None:
     params = project.params().data
     if params.source == "folder" and not params.folder.digest:
         print(
-            "warning: data.folder.digest is not set, so a change of the folder goes unnoticed; "
-            "`facegan data pin` writes it",
+            "warning: data.folder.digest is not set, so a run does not say which pictures it saw; "
+            "`facegan data pin` writes it, now and after every change of the folder",
             file=sys.stderr,
         )
     with open_source(params, project.home) as pictures:
+        for note in pictures.notes:
+            print(f"warning: {note}", file=sys.stderr)
         manifest = write_raw(pictures, project.root / RAW, project.workers)
+        labelled = Counter(column for name in pictures.names for column in pictures.labels.get(name, {}))
     print(f"download: {manifest['pictures']:,} pictures, {manifest['bytes'] / 2**20:,.1f} MiB, source {params.source}")
+    if labelled:
+        print("download: labels " + ", ".join(f"{name} of {count:,}" for name, count in sorted(labelled.items())))
 
 
 if __name__ == "__main__":

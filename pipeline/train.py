@@ -59,6 +59,11 @@ def train(project: Project) -> None:
                     stopping=stop,
                     checkpoint_seconds=_checkpoint_seconds(),
                 )
+                print(
+                    f"train: {params.model.network} at {size}x{size}, {len(pictures):,} pictures, "
+                    f"{params.train.duration}, on {device}; a line every {params.train.tick}",
+                    flush=True,
+                )
                 state = training.run()
                 write_models(training, state, key, project.root / TRAINED)
                 write_history(folder, project.root / REPORTS / "train")

@@ -1,5 +1,6 @@
 """`facegan doctor`: a line for each thing that a run needs, and what to do about what lacks."""
 
+import json
 import os
 import re
 import shutil
@@ -61,6 +62,25 @@ def test_bad_parameters_are_a_failure_that_names_the_key(project: Project, faceg
     ended = facegan("doctor")
     assert [text for level, text in findings(ended).values() if level == "fail" and "seed" in text]
     assert ended.code == 1
+
+
+def test_a_folder_of_pictures_is_looked_at(project: Project, facegan: Command) -> None:
+    def found() -> tuple[str, str]:
+        return findings(facegan("doctor"))["pictures" if (project.root / "faces").is_dir() else "data"]
+
+    values = project.params().model_dump()
+    values["data"] |= {"source": "folder", "folder": {"path": "faces", "digest": None}}
+    write_params(project.root, json.loads(json.dumps(values)))
+    level, text = found()
+    assert level == "fail" and "faces" in text
+    (project.root / "faces").mkdir()
+    (project.root / "faces/1.png").write_bytes(b"x")
+    assert found() == ("ok", "1 in faces, not pinned: `facegan data pin` does")
+    assert facegan("data", "pin").code == 0
+    assert found() == ("ok", "1 in faces, as pinned")
+    (project.root / "faces/2.png").write_bytes(b"y")
+    level, text = findings(facegan("doctor"))["data"]
+    assert level == "fail" and "faces changed" in text
 
 
 def test_tools_that_lack_are_named(project: Project, facegan: Command, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -556,6 +556,14 @@ def test_rows_about_absent_pictures_and_empty_rows_are_skipped(tmp_path: Path) -
     assert labels(path) == {"1.png": {"hair": "blue"}}
 
 
+def test_rows_about_absent_pictures_are_told(tmp_path: Path) -> None:
+    path = tagged(tmp_path / "set", "file,hair\n8.png,red\n9.png,red\n1.png,blue\n", "1.png")
+    with open_pictures(path) as pictures:
+        assert pictures.notes == ("labels.csv: 2 rows are about no picture here, such as '8.png'",)
+    with open_pictures(tagged(tmp_path / "other", "file,hair\n1.png,blue\n", "1.png")) as pictures:
+        assert pictures.notes == ()
+
+
 @pytest.mark.parametrize(
     "table",
     [
@@ -566,7 +574,7 @@ def test_rows_about_absent_pictures_and_empty_rows_are_skipped(tmp_path: Path) -
         b'"file","hair"\n"1.png","red"\n',
         b"file,hair\n 1.png , red \n",
         b"file,hair,\n1.png,red,\n",
-        b"file,hair\n1.png,red,too,many\n",
+        b"file,hair\n1.png,red,, \n",
         b"file,hair,eyes\n1.png,red\n",
     ],
 )
@@ -583,6 +591,7 @@ def test_a_table_is_read_however_it_was_saved(table: bytes, tmp_path: Path) -> N
         b"file;hair\n1.png;red\n",
         b"file,hair\n1.png,caf\xe9\n",
         b'file,hair\n"1.png,red\n',
+        b"file,hair\n1.png,red,too,many\n",
     ],
 )
 def test_a_table_that_makes_no_sense_is_refused_by_its_name(table: bytes, tmp_path: Path) -> None:

@@ -212,13 +212,16 @@ def _picture_set(path: Path, members: dict[str, _Member], refused: dict[str, str
             del pictures[name]
     names = tuple(sorted(pictures))
     labels: Mapping[str, Mapping[str, str]]
+    notes: tuple[str, ...] = ()
     if tables:
         table = min(tables, key=lambda name: name.count("/"))
         try:
             content = members[table].read()
         except _DAMAGED as error:
             raise FaceganError(f"{table}: cannot be read: {error}") from error
-        labels = read_labels(content, names, table)
+        labels, strangers = read_labels(content, names, table)
+        if strangers:
+            notes += (f"{table}: {len(strangers)} rows are about no picture here, such as {strangers[0]!r}",)
     else:
         labels = _class_folders(names)
 
@@ -231,6 +234,7 @@ def _picture_set(path: Path, members: dict[str, _Member], refused: dict[str, str
         labels=labels,
         description={"source": "folder", "name": path.name, "digest": digest, "licence": None},
         unreadable=refused,
+        notes=notes,
     )
 
 
@@ -254,10 +258,14 @@ def _is_litter(name: str) -> bool:
     return parts[-1].lower() in _LITTER or "__MACOSX" in parts or any(part.startswith(".") for part in parts)
 
 
-def read_labels(content: bytes, names: tuple[str, ...], table: str) -> dict[str, dict[str, str]]:
-    """Labels by picture name. A row's ``file`` may leave out leading folders when that is still unambiguous."""
+def read_labels(content: bytes, names: tuple[str, ...], table: str) -> tuple[dict[str, dict[str, str]], list[str]]:
+    """Labels by picture name, and the files of rows about no picture.
+
+    A row's ``file`` may leave out leading folders when that is still unambiguous.
+    """
+    beyond = "\n"  # a key that no column has, for the cells beyond the last
     try:
-        rows = csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
+        rows = csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline=""), restkey=beyond, strict=True)
         columns = [column for column in rows.fieldnames or [] if column]
         if "file" not in columns or len(columns) < 2:
             raise FaceganError(f"{table}: needs a column 'file' and at least one label column, has {columns}")
@@ -268,15 +276,19 @@ def read_labels(content: bytes, names: tuple[str, ...], table: str) -> dict[str,
     endings = Counter(ending for name in names for ending in _endings(name))
     by_ending = {ending: name for name in names for ending in _endings(name)}
     labels: dict[str, dict[str, str]] = {}
-    for row in listed:
+    strangers = []
+    for number, row in enumerate(listed, 2):
+        if any(cell.strip() for cell in row.get(beyond) or ()):
+            raise FaceganError(f"{table}: row {number} has more cells than the {len(columns)} columns {columns}")
         file = (row["file"] or "").strip()
         if file not in known:
             if endings[file] != 1:
-                continue  # a row about a picture that is not here
+                strangers.append(file)
+                continue
             file = by_ending[file]
         values = {column: (row[column] or "").strip() for column in columns if column != "file"}
         labels[file] = {column: value for column, value in values.items() if value}
-    return labels
+    return labels, strangers
 
 
 def _endings(name: str) -> Iterator[str]:
