@@ -19,7 +19,7 @@ from evaluation.conftest import WeightsFile
 from evaluation.doubles import Replay
 from facegan.errors import FaceganError
 from facegan.evaluation.features import build_extractor
-from facegan.evaluation.inception import load
+from facegan.evaluation.inception import build, load_weights
 from facegan.evaluation.judge import generate
 from facegan.evaluation.statistics import FeatureStatistics, frechet_distance
 from facegan.params import InceptionParams
@@ -94,6 +94,8 @@ def test_it_is_named_as_the_published_protocol(inception_weights: WeightsFile, t
     assert (extractor.name, extractor.suffix, extractor.dimensions) == ("inception", "", 2048)
     assert extractor.sha256 == inception_weights.sha256
     assert "299" in extractor.protocol["resize"]
+    held = torch.load(inception_weights.path, weights_only=True)
+    assert extractor.classifier is not None and torch.equal(extractor.classifier, held["fc.weight"])
     features = extractor.extract(torch.zeros(1, 32, 32, 3, dtype=torch.uint8))
     assert features.shape == (1, 2048)
 
@@ -101,7 +103,7 @@ def test_it_is_named_as_the_published_protocol(inception_weights: WeightsFile, t
 def test_weights_are_found_in_torch_hubs_cache(inception_weights: WeightsFile, tmp_path: Path, hub: Path) -> None:
     hub.mkdir(parents=True)
     (hub / inception_weights.path.name).symlink_to(inception_weights.path)
-    network = load(InceptionParams(weights=None, sha256=inception_weights.sha256), tmp_path)
+    network = build(load_weights(InceptionParams(weights=None, sha256=inception_weights.sha256), tmp_path))
     assert isinstance(network, InceptionV3)
     assert not network.training
     held = torch.load(inception_weights.path, weights_only=True)
@@ -119,15 +121,15 @@ def test_weights_that_are_nowhere_are_downloaded_into_the_cache(
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", download)
     params = InceptionParams(weights=None, sha256=inception_weights.sha256)
-    load(params, tmp_path)
-    load(params, tmp_path)  # from the cache
+    load_weights(params, tmp_path)
+    load_weights(params, tmp_path)  # from the cache
     assert asked == [(FID_WEIGHTS_URL, str(hub / "pt_inception-2015-12-05-6726825d.pth"))]
 
 
 def test_weights_of_another_digest_are_refused_in_one_line(tmp_path: Path, hub: Path) -> None:
     (tmp_path / "w.pth").write_bytes(b"something else")
     with pytest.raises(FaceganError, match=r"^evaluate\.inception: w\.pth has SHA-256 f41f3fa625ff") as caught:
-        load(InceptionParams(weights="w.pth", sha256="a" * 64), tmp_path)
+        load_weights(InceptionParams(weights="w.pth", sha256="a" * 64), tmp_path)
     assert "params.yaml asks for aaaaaaaaaaaa" in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -135,7 +137,7 @@ def test_weights_of_another_digest_are_refused_in_one_line(tmp_path: Path, hub: 
 def test_a_download_of_another_digest_is_refused(tmp_path: Path, hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.hub, "download_url_to_file", lambda url, path: Path(path).write_bytes(b"a login page"))
     with pytest.raises(FaceganError, match=r"delete the file to download it again"):
-        load(InceptionParams(weights=None, sha256="a" * 64), tmp_path)
+        load_weights(InceptionParams(weights=None, sha256="a" * 64), tmp_path)
 
 
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol")
@@ -149,13 +151,13 @@ def test_a_pickle_that_runs_code_is_refused(tmp_path: Path) -> None:
     content = pickle.dumps(Evil())
     (tmp_path / "w.pth").write_bytes(content)
     with pytest.raises(pickle.UnpicklingError):
-        load(InceptionParams(weights="w.pth", sha256=hashlib.sha256(content).hexdigest()), tmp_path)
+        load_weights(InceptionParams(weights="w.pth", sha256=hashlib.sha256(content).hexdigest()), tmp_path)
     assert not (tmp_path / "it ran").exists()
 
 
 def test_weights_that_cannot_be_had_are_one_line_that_says_what_to_do(tmp_path: Path, hub: Path) -> None:
     with pytest.raises(FaceganError) as caught:
-        load(InceptionParams(weights=None, sha256="a" * 64), tmp_path)
+        load_weights(InceptionParams(weights=None, sha256="a" * 64), tmp_path)
     said = str(caught.value)
     assert "\n" not in said
     for part in (str(hub), "pt_inception-2015-12-05-6726825d.pth", "Name or service not known", "evaluate.extractor"):
@@ -164,4 +166,4 @@ def test_weights_that_cannot_be_had_are_one_line_that_says_what_to_do(tmp_path: 
 
 def test_a_path_that_is_not_there_is_named(tmp_path: Path, hub: Path) -> None:
     with pytest.raises(FaceganError, match=r"^evaluate\.inception\.weights: missing\.pth does not exist$"):
-        load(InceptionParams(weights="missing.pth", sha256="a" * 64), tmp_path)
+        load_weights(InceptionParams(weights="missing.pth", sha256="a" * 64), tmp_path)

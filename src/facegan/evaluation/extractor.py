@@ -13,7 +13,8 @@ class Extractor:
     """A fixed network: uint8 [n, h, w, 3] to float32 [n, dimensions].
 
     ``suffix`` ends the names of its scores ("" for Inception alone, whose scores are FID and KID); ``sha256`` is
-    that of its weights; ``protocol`` tells what else decides the numbers.
+    that of its weights; ``protocol`` tells what else decides the numbers. ``classifier`` float32 [classes, dimensions]
+    makes logits of features, for an Inception Score.
     """
 
     name: str
@@ -22,6 +23,7 @@ class Extractor:
     dimensions: int
     protocol: dict[str, str]
     extract: Callable[[torch.Tensor], torch.Tensor]
+    classifier: torch.Tensor | None = None
 
     def batches(self, images: torch.Tensor) -> Iterator[torch.Tensor]:
         """Features of uint8 [n, h, w, 3], a batch at a time."""

@@ -15,7 +15,8 @@ from facegan.params import InceptionParams
 
 def inception_extractor(params: InceptionParams, root: Path, device: torch.device) -> Extractor:
     """pytorch-fid's InceptionV3, pool3 features (Heusel et al., 2017). Raises FaceganError without its weights."""
-    network = load(params, root).to(device)
+    weights = load_weights(params, root)
+    network = build(weights).to(device)
 
     def extract(images: torch.Tensor) -> torch.Tensor:
         pictures = images.to(device).permute(0, 3, 1, 2).to(torch.float32) / 255
@@ -23,11 +24,12 @@ def inception_extractor(params: InceptionParams, root: Path, device: torch.devic
         return features
 
     protocol = {"resize": "bilinear to 299x299, inside pytorch-fid's InceptionV3"}
-    return Extractor("inception", "", params.sha256, 2048, protocol, extract)
+    # Without its bias, as published scores have it.
+    return Extractor("inception", "", params.sha256, 2048, protocol, extract, weights["fc.weight"].to(device))
 
 
-def load(params: InceptionParams, root: Path) -> nn.Module:
-    """pytorch-fid's InceptionV3 in eval mode, giving pool3 features. Raises FaceganError in one line."""
+def load_weights(params: InceptionParams, root: Path) -> dict[str, torch.Tensor]:
+    """The tensors of the file that the parameters name, of the digest that they name. Raises FaceganError."""
     path = _find(params, root)
     found = sha256(path)
     if found != params.sha256:
@@ -35,7 +37,12 @@ def load(params: InceptionParams, root: Path) -> nn.Module:
             f"evaluate.inception: {path.name} has SHA-256 {found[:12]}..., and params.yaml asks for "
             f"{params.sha256[:12]}...; delete the file to download it again, or correct evaluate.inception.sha256"
         )
-    weights = torch.load(path, map_location="cpu", weights_only=True)
+    weights: dict[str, torch.Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    return weights
+
+
+def build(weights: dict[str, torch.Tensor]) -> nn.Module:
+    """pytorch-fid's InceptionV3 in eval mode, giving pool3 features."""
     # pytorch-fid loads from a fixed address and checks no digest: hand it the tensors that were checked here.
     with patch.object(pytorch_fid, "load_state_dict_from_url", lambda *_, **__: weights):
         network: nn.Module = pytorch_fid.InceptionV3([pytorch_fid.InceptionV3.BLOCK_INDEX_BY_DIM[2048]])

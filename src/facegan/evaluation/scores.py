@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save
 from torch import nn
 
 from facegan.evaluation.extractor import BATCH, Extractor
+from facegan.evaluation.inception_score import SPLITS, InceptionScore
 from facegan.evaluation.judge import generate
 from facegan.evaluation.kernel import SUBSETS, kernel_distance
 from facegan.evaluation.statistics import FeatureStatistics, frechet_distance
@@ -97,10 +98,13 @@ def scores(
     n = len(real.features_first)
     everything, first = FeatureStatistics(extractor.sha256), FeatureStatistics(extractor.sha256)
     kept: list[torch.Tensor] = []
+    certainty = InceptionScore(generated)
     done = 0
     for images in generate(network, inputs.draw(generated, seed, "evaluate"), device):
         for features in extractor.batches(images):
             everything.update(features)
+            if extractor.classifier is not None:
+                certainty.update(features @ extractor.classifier.T)
             chosen = features[: max(0, n - done)]
             first.update(chosen)
             kept.append(chosen.cpu())
@@ -110,7 +114,7 @@ def scores(
     kid = kernel_distance(real.features_first, fake, seed)
     kid_floor = kernel_distance(real.features_first, real.features_second, seed)
     frechet = "fid" if not extractor.suffix else f"fd{extractor.suffix}"
-    return {
+    report = {
         frechet: {
             "value": frechet_distance(real.everything, everything),
             "at_n": frechet_distance(real.first, first),
@@ -135,6 +139,23 @@ def scores(
             "real_pictures": "all shards, training and held out, not mirrored",
             "generator": "averaged weights, eval mode, rounded to uint8",
             "kid": f"{SUBSETS} subsets of {kid.subset_size} from {n} a side",
+            **({} if extractor.classifier is None else {"inception_score": f"{SPLITS} splits; higher is better"}),
             "seed": seed,
         },
+    }
+    if extractor.classifier is not None:
+        report |= _inception_score(certainty, real.features_first, extractor.classifier)
+    return report
+
+
+def _inception_score(
+    generated: InceptionScore, real: torch.Tensor, classifier: torch.Tensor
+) -> dict[str, dict[str, Any]]:
+    """Over all generated pictures; ``floor`` is that of n real ones, and higher is better."""
+    value, std = generated.result()
+    of_real = InceptionScore(len(real))
+    of_real.update(real.to(classifier.device) @ classifier.T)
+    floor, floor_std = of_real.result()
+    return {
+        "inception_score": {"value": value, "std": std, "floor": floor, "floor_std": floor_std, "n": len(real)},
     }
