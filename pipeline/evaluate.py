@@ -45,9 +45,8 @@ def evaluate(project: Project) -> None:
     report["protocol"]["params"] = params.evaluate.model_dump_json()
     drawn = next(generate(network, inputs.draw(FIGURE_PICTURES, params.seed, "figure"), device))
     with new_folder(project.root / REPORTS / "evaluate") as folder:
-        write_report(
-            folder, report, real[:FIGURE_PICTURES], drawn.cpu(), project.root / REPORTS / "train/history.csv", config
-        )
+        training = project.root / REPORTS / "train"
+        write_report(folder, report, real[:FIGURE_PICTURES], drawn.cpu(), training, config, manifest)
     write_json(project.root / REPORTS / "evaluate.json", report)
     for name, score in report.items():
         if name != "protocol":

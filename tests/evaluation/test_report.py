@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from evaluation.doubles import noise
-from facegan.evaluation.report import write_report
+from facegan.evaluation.report import GRIDS, write_report
+from facegan.pictures import write_grid
 
 HISTORY = """images,loss_generator,loss_discriminator,d_real,d_fake,grad_norm_generator,grad_norm_discriminator,score
 4000,0.9,1.2,0.6,0.4,3.0,2.0,
@@ -38,15 +39,22 @@ def config() -> dict[str, Any]:
     return {
         "model": {"network": "conv"},
         "size": 32,
+        "labels": {},
         "best": {"images": 76_000, "score": 1.0},
         "training_key": "4fa2<script>alert(1)</script>",
     }
 
 
-def write(folder: Path, report: dict[str, Any], config: dict[str, Any], history: str = HISTORY) -> str:
+def write(
+    folder: Path, report: dict[str, Any], config: dict[str, Any], history: str = HISTORY, enlarged: float = 0.0
+) -> str:
     folder.mkdir(parents=True)
+    (folder.parent / "samples").mkdir()
     (folder.parent / "history.csv").write_text(history)
-    write_report(folder, report, noise(36, 1), noise(36, 2), folder.parent / "history.csv", config)
+    for images in range(0, 84_000, 4000):
+        write_grid(folder.parent / f"samples/{images:09d}.png", noise(4, images))
+    manifest = {"size": 32, "pictures": {"train": 16_000}, "enlarged": enlarged}
+    write_report(folder, report, noise(36, 1), noise(36, 2), folder.parent, config, manifest)
     return (folder / "index.html").read_text()
 
 
@@ -67,7 +75,7 @@ def test_the_figures_and_the_page_are_written(tmp_path: Path, report: dict[str, 
 def test_the_page_stands_alone(tmp_path: Path, report: dict[str, Any], config: dict[str, Any]) -> None:
     page = write(tmp_path / "out", report, config)
     sources = re.findall(r'(?:src|href)="([^"]*)"', page)
-    assert len(sources) == 3
+    assert len(sources) == 3 + GRIDS
     assert all(source.startswith("data:image/png;base64,") for source in sources)
     assert "http" not in re.sub(r"base64,[\w+/=]+", "", page)
 
@@ -103,7 +111,7 @@ def test_nothing_in_the_page_is_taken_for_markup(
 ) -> None:
     report["protocol"]["resize"] = "<img src=x onerror=alert(2)>"
     page = write(tmp_path / "out", report, config)
-    assert "<script>" not in page
+    assert "<script>alert" not in page
     assert "<img src=x" not in page
     assert "4fa2&lt;script&gt;" in page
 
@@ -125,3 +133,19 @@ def test_a_history_with_few_scores_is_drawn(tmp_path: Path, report: dict[str, An
     for name, history in (("one", one), ("none", none)):
         write(tmp_path / name / "out", report, config, history)
         assert Image.open(tmp_path / name / "out/curves.png").size[0] > 800
+
+
+def test_grids_over_the_training_stand_side_by_side(
+    tmp_path: Path, report: dict[str, Any], config: dict[str, Any]
+) -> None:
+    page = write(tmp_path / "out", report, config)
+    captions = re.findall(r'alt="samples after ([^"]+)"', page)
+    assert len(captions) == GRIDS
+    assert captions[0] == "0.0 kimg, 0.0 epochs" and captions[-1] == "80.0 kimg, 5.0 epochs"
+
+
+def test_enlarged_pictures_are_told(tmp_path: Path, report: dict[str, Any], config: dict[str, Any]) -> None:
+    assert "enlarged" not in write(tmp_path / "a/out", report, config)
+    assert "83 % of the training pictures were smaller than 32 pixels" in write(
+        tmp_path / "b/out", report, config, enlarged=0.834
+    )

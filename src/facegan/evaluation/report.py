@@ -17,6 +17,7 @@ matplotlib.use("Agg")
 from matplotlib import pyplot
 
 FIGURE_PICTURES = 36
+GRIDS = 12  # of the training, on the page
 
 
 def write_report(
@@ -24,25 +25,45 @@ def write_report(
     report: dict[str, Any],
     real: torch.Tensor,
     generated: torch.Tensor,
-    history: Path,
+    training: Path,
     config: dict[str, Any],
+    manifest: dict[str, Any],
 ) -> None:
     """``real.png``, ``generated.png``, ``curves.png`` and the self-contained ``index.html``.
 
-    ``real`` and ``generated`` are uint8 [n, h, w, 3]; ``history`` is the training's ``history.csv``.
+    ``real`` and ``generated`` are uint8 [n, h, w, 3]; ``training`` holds the training's ``history.csv`` and
+    ``samples``; ``manifest`` is that of the shards.
     """
     write_grid(folder / "real.png", real)
     write_grid(folder / "generated.png", generated)
-    write_atomic(folder / "curves.png", _curves(history))
+    write_atomic(folder / "curves.png", _curves(training / "history.csv"))
     figures = {path.stem: _data_uri(path) for path in sorted(folder.glob("*.png"))}
     environment = Environment(
         loader=PackageLoader("facegan.evaluation", "pages"), autoescape=True, undefined=StrictUndefined
     )
     scores = {name: score for name, score in report.items() if name != "protocol"}
     page = environment.get_template("report.html").render(
-        scores=scores, protocol=report["protocol"], figures=figures, config=config
+        scores=scores,
+        protocol=report["protocol"],
+        figures=figures,
+        grids=_grids(training / "samples", manifest["pictures"]["train"]),
+        config=config,
+        manifest=manifest,
     )
     write_atomic(folder / "index.html", page)
+
+
+def _grids(folder: Path, pictures: int) -> list[dict[str, str]]:
+    """Sample grids evenly over the training, the first and the last among them."""
+    paths = sorted(folder.glob("*.png"))
+    last = len(paths) - 1
+    chosen = sorted({round(place * last / (GRIDS - 1)) for place in range(GRIDS)}) if last > 0 else range(len(paths))
+    grids = []
+    for path in (paths[place] for place in chosen):
+        images = int(path.stem)
+        caption = f"{images / 1000:,.1f} kimg, {images / pictures:,.1f} epochs"
+        grids.append({"caption": caption, "picture": _data_uri(path)})
+    return grids
 
 
 def _curves(history: Path) -> bytes:
