@@ -8,7 +8,7 @@ from unittest.mock import patch
 import torch
 
 from facegan.data.labels import Labels
-from facegan.params import load_params
+from facegan.params_yaml import load_params
 from facegan.tracking.journal import Journal
 from facegan.training import loop
 from facegan.training.device import make_deterministic

@@ -11,7 +11,7 @@ from benchmarks.plain import pillow_loop
 from facegan.data.archive import write_raw
 from facegan.data.folder import open_pictures
 from facegan.data.shards import write_shards
-from facegan.params import load_params
+from facegan.params_yaml import load_params
 
 
 def measure(files: list[Path]) -> list[tuple[str, str, str]]:
@@ -42,7 +42,7 @@ def memory(files: list[Path], count: int) -> list[tuple[str, str, str]]:
         with tempfile.TemporaryDirectory() as temporary:
             _repeat(files, Path(temporary, "raw"), number)
             script = (
-                "import sys; from pathlib import Path; from facegan.params import load_params;"
+                "import sys; from pathlib import Path; from facegan.params_yaml import load_params;"
                 "from facegan.data.shards import write_shards;"
                 "p = load_params(Path('recipes/base.yaml')).preprocess.model_copy(update={'deduplicate': False});"
                 "write_shards(Path(sys.argv[1]), Path(sys.argv[2]), p, 2)"

@@ -13,7 +13,8 @@ from hypothesis import settings
 from PIL import Image
 
 from facegan.data.pictures import PictureSet
-from facegan.params import Params, parse_params
+from facegan.params import Params
+from facegan.params_yaml import parse_params
 from tests.tracking import made
 
 ROOT = Path(__file__).parents[1]

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from facegan.errors import FaceganError
-from facegan.params import DataParams, Params, Schedule, flatten, load_params, parse_params, validate_params
+from facegan.params import DataParams, Params, Schedule
+from facegan.params_yaml import flatten, load_params, parse_params, validate_params
 from facegan.strict_yaml import read_yaml
 
 BASE = Path(__file__).parents[1] / "recipes" / "base.yaml"

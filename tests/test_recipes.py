@@ -15,7 +15,8 @@ from facegan.evaluation.random_network import random_extractor
 from facegan.exporting.model import load_generator
 from facegan.exporting.onnx import export_onnx, parity
 from facegan.networks import build_discriminator, build_generator
-from facegan.params import Params, parse_params
+from facegan.params import Params
+from facegan.params_yaml import parse_params
 from facegan.randomness import Inputs
 from facegan.tracking.journal import Journal
 from facegan.training.loop import Plan, Training

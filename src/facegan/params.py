@@ -4,9 +4,7 @@ There are no defaults. What is not written in ``params.yaml`` is an error, so th
 cannot change a result silently; ``facegan recipe use base`` writes a complete file.
 """
 
-import difflib
-from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -16,12 +14,8 @@ from pydantic import (
     Field,
     PlainValidator,
     Tag,
-    ValidationError,
     model_validator,
 )
-
-from facegan.errors import FaceganError
-from facegan.strict_yaml import read_yaml
 
 SIZES = (32, 64, 128, 256)
 PENALTIES = ("gradient_penalty", "r1", "r2")
@@ -297,96 +291,3 @@ class Params(Block):
                     "pictures of a batch, so that a gradient belongs to no one of them; use 'spectral' or 'none'"
                 )
         return self
-
-
-def load_params(path: Path) -> Params:
-    """Read and validate a ``params.yaml``. Raises FaceganError with one line for the first problem."""
-    if not path.is_file():
-        raise FaceganError(f"{path.name} is missing: write one with `facegan recipe use base`")
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise FaceganError(f"{path.name}: is not UTF-8: {error.reason} at byte {error.start}") from error
-    return parse_params(text, path.name)
-
-
-def parse_params(text: str, name: str = "params.yaml") -> Params:
-    """Validate the text of a ``params.yaml``; ``name`` begins the error's line."""
-    return validate_params(read_yaml(text, name), name)
-
-
-def validate_params(values: object, name: str) -> Params:
-    if not isinstance(values, dict):
-        raise FaceganError(f"{name} must hold the blocks {', '.join(Params.model_fields)}")
-    try:
-        return Params.model_validate(_widen(values))
-    except ValidationError as error:
-        problems = sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
-        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        raise FaceganError(f"{name}: {_explain(problems[0])}{more}") from error
-
-
-def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """``{"train": {"batch": 32}}`` to ``{"train.batch": 32}``."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, dict):
-            flat.update(flatten(value, f"{prefix}{key}."))
-        else:
-            flat[f"{prefix}{key}"] = list(value) if isinstance(value, tuple) else value
-    return flat
-
-
-def _widen(values: Any) -> Any:
-    """JSON-like values only: a date or a set in YAML becomes the text that was written."""
-    if isinstance(values, dict):
-        return {str(key): _widen(value) for key, value in values.items()}
-    return values if values is None or isinstance(values, bool | int | float | str | list) else str(values)
-
-
-def _keys(block: type[BaseModel], prefix: str = "") -> list[str]:
-    keys: list[str] = []
-    for name, field in block.model_fields.items():
-        keys.append(prefix + name)
-        kind = field.annotation
-        for inner in (kind, *get_args(kind)):
-            if isinstance(inner, type) and issubclass(inner, BaseModel):
-                keys += _keys(inner, f"{prefix}{name}.")
-    return keys
-
-
-def _nearest(key: str) -> str | None:
-    keys = _keys(Params)
-    longer = [known for known in keys if known.startswith(f"{key}_")]  # train.lr: train.lr_generator
-    near = longer or difflib.get_close_matches(key, keys, n=1, cutoff=0.5)
-    return near[0] if near else None
-
-
-def _explain(problem: Any) -> str:
-    key = ".".join(str(part) for part in problem["loc"] if part not in ("number", "schedule"))
-    match problem["type"]:
-        case "extra_forbidden":
-            near = _nearest(key)
-            return f"{key}: unknown key" + (f"; did you mean {near}?" if near else "")
-        case "missing":
-            return f"{key}: missing; `facegan recipe show base` shows a complete file"
-        case "value_error":  # ours: the message names the key
-            return str(problem["msg"]).removeprefix("Value error, ")
-        case "model_type":
-            return f"{key}: {problem['input']!r} should be a block of keys"
-        case "string_pattern_mismatch":
-            right = _PATTERNS.get(key.rpartition(".")[2], "should be 64 hexadecimal digits")
-            return f"{key}: {problem['input']!r} {right}"
-        case _:
-            message = problem["msg"].removeprefix("Input ")
-            return f"{key}: {problem['input']!r} {message}"
-
-
-_PATTERNS = {
-    **dict.fromkeys(
-        ("duration", "tick", "evaluate_every", "over"),
-        "should be a number and a unit, such as '60 kimg' or '25 epochs'",
-    ),
-    "extractor": "should be random, inception or the path of an .onnx file",
-    "handle": "should be pinned, such as 'splcher/animefacedataset/versions/3'",
-}

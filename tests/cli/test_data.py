@@ -15,7 +15,7 @@ from PIL import Image
 from facegan.cli.project import Project
 from facegan.data.source import open_source
 from facegan.errors import FaceganError
-from facegan.params import load_params
+from facegan.params_yaml import load_params
 from tests.cli.running import Command
 from tests.tracking.made import ROOT
 

@@ -9,7 +9,7 @@ from facegan.cli.project import Project
 from facegan.cli.recipe import names, recipe
 from facegan.cli.yaml_file import read_commented, text
 from facegan.errors import FaceganError
-from facegan.params import flatten, load_params, parse_params
+from facegan.params_yaml import flatten, load_params, parse_params
 from facegan.strict_yaml import read_yaml
 from tests.cli.running import Command
 from tests.tracking.made import ROOT

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from facegan.cli.yaml_file import overlay, read_commented, text, write_commented
 from facegan.errors import FaceganError
-from facegan.params import parse_params
+from facegan.params_yaml import parse_params
 from facegan.strict_yaml import read_yaml
 from tests.tracking.made import ROOT
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from dvc_data.hashfile.meta import Meta
 
-from facegan.params import flatten
+from facegan.params_yaml import flatten
 from facegan.strict_yaml import read_yaml
 
 ROOT = Path(__file__).parents[2]
@@ -23,6 +23,7 @@ PACKAGES = {"facegan": ROOT / "src/facegan", "pipeline": ROOT / "pipeline"}
 CANNOT_CHANGE_A_RESULT = {
     "pipeline/__init__.py": "refuses a Python without facegan",
     "src/facegan/params.py": "the schema: it has no defaults, and the values are in params.yaml",
+    "src/facegan/params_yaml.py": "reads params.yaml, and says what is wrong with it",
     "src/facegan/strict_yaml.py": "reads params.yaml as DVC does",
     "src/facegan/errors.py": "one exception",
     "src/facegan/processes.py": "ends what was orphaned",

@@ -21,7 +21,8 @@ from PIL import Image
 
 from facegan.cli.project import REPORTS, SHARDS, TRAINED, Project
 from facegan.data.labels import Labels
-from facegan.params import Params, validate_params
+from facegan.params import Params
+from facegan.params_yaml import validate_params
 from facegan.strict_yaml import read_yaml
 from facegan.tracking.journal import NAME, Journal
 from facegan.tracking.lineage import RunSpec, training_key

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from facegan.params import Params, flatten
+from facegan.params import Params
+from facegan.params_yaml import flatten
 from facegan.tracking.lineage import (
     SPEC,
     RunSpec,

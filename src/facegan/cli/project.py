@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from facegan.errors import FaceganError
-from facegan.params import Params, load_params
+from facegan.params import Params
+from facegan.params_yaml import load_params
 from facegan.strict_yaml import read_yaml
 from facegan.tracking.lineage import code_digest
 

@@ -11,7 +11,8 @@ from typing import Any
 
 from facegan.cli.project import Project
 from facegan.errors import FaceganError
-from facegan.params import Params, Schedule, flatten, validate_params
+from facegan.params import Params, Schedule
+from facegan.params_yaml import flatten, validate_params
 
 Result = dict[str, Any]  # of one training, as its result.json holds it
 

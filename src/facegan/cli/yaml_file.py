@@ -9,7 +9,7 @@ from ruamel.yaml.comments import CommentedMap
 
 from facegan.errors import FaceganError
 from facegan.files import write_atomic
-from facegan.params import parse_params
+from facegan.params_yaml import parse_params
 
 
 def read_commented(path: Path) -> CommentedMap:

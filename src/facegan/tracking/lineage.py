@@ -12,7 +12,8 @@ from typing import Any, Self
 
 from facegan.errors import FaceganError
 from facegan.files import json_digest, read_json, sha256, tree_digest, write_json
-from facegan.params import Params, flatten
+from facegan.params import Params
+from facegan.params_yaml import flatten
 
 SPEC = "run.json"
 _PACKAGES = ("torch", "torchvision", "numpy", "pillow", "safetensors", "onnx", "onnxruntime", "dvc", "mlflow")

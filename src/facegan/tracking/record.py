@@ -16,7 +16,7 @@ from mlflow.types.schema import Array
 
 from facegan.exporting import shipped
 from facegan.files import read_json, sha256
-from facegan.params import flatten
+from facegan.params_yaml import flatten
 from facegan.tracking.lineage import RunSpec
 from facegan.tracking.view import RunView, Server
 
