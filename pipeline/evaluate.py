@@ -32,7 +32,7 @@ def evaluate(project: Project) -> None:
     real = torch.cat([part.images for part in sets])
     manifest = read_manifest(project.root / SHARDS)
     digests = [shard["sha256"] for shard in manifest["shards"]]
-    labels = Labels.of(*sets, columns=list(config["labels"]), manifest=manifest)
+    labels = Labels.of(*sets, names=config["labels"], manifest=manifest)
     inputs = Inputs(params.model.latent, labels.table)
     n = min(params.evaluate.generated, len(real) // 2)
     if n < 2:
@@ -42,6 +42,8 @@ def evaluate(project: Project) -> None:
         environment = f"{describe(device)}, {torch.get_num_threads()} threads, torch {torch.__version__}"
         held = reference(real, extractor, n, params.seed, project.state / "cache", digests, environment, bar.update)
         report = scores(network, inputs, held, extractor, params.evaluate.generated, params.seed, device, bar.update)
+    if labels.names:
+        report["protocol"]["labels"] = "drawn as the real pictures have them"
     report["protocol"]["params"] = params.evaluate.model_dump_json()
     drawn = next(generate(network, inputs.draw(FIGURE_PICTURES, params.seed, "figure"), device))
     with new_folder(project.root / REPORTS / "evaluate") as folder:

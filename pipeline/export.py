@@ -14,7 +14,7 @@ from facegan.exporting.model import load_generator
 from facegan.exporting.onnx import export_onnx, parity
 from facegan.exporting.shipped.generate import Generator, grid
 from facegan.files import new_folder, read_json, write_atomic, write_json
-from facegan.pictures import png
+from facegan.pictures import CLASS_ROWS, png
 
 
 def export(project: Project) -> None:
@@ -37,12 +37,13 @@ def export(project: Project) -> None:
 
 
 def _samples(generator: Generator, count: int, seed: int) -> Image.Image:
-    """A grid; where the generator knows labels, with a row for each class of the first."""
+    """A grid; where the generator knows labels, with a row for each class of the first, up to ``CLASS_ROWS``."""
     columns = round(count**0.5)
     if not generator.names:
         return grid(generator.pictures(generator.latents(count, seed)), columns)
     name, latents = next(iter(generator.names)), generator.latents(columns, seed)
-    rows = [generator.pictures(latents, generator.labels([f"{name}={value}"])) for value in generator.classes(name)]
+    asked = [generator.labels([f"{name}={value}"]) for value in generator.classes(name)[:CLASS_ROWS]]
+    rows = [generator.pictures(latents, labels) for labels in asked]
     return grid(np.concatenate(rows), columns)
 
 

@@ -35,7 +35,7 @@ def train(project: Project) -> None:
     make_deterministic(device)
     stop = Stop()
     pictures = load_split(project.root / SHARDS, "train")
-    labels = Labels.of(pictures, columns=params.model.labels, manifest=manifest)
+    labels = Labels.to_train(pictures, params.model.labels, manifest)
 
     with hold(project.state, key) as folder:
         if others := unfinished(project.state, key):

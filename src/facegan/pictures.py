@@ -10,6 +10,8 @@ from PIL import Image
 
 from facegan.files import write_atomic
 
+CLASS_ROWS = 24  # of a grid with one class a row, at most
+
 
 def grid(images: torch.Tensor, columns: int | None = None, gap: int = 2) -> Image.Image:
     """uint8 [n, h, w, 3] side by side on white, row by row; about as wide as high unless ``columns`` says."""

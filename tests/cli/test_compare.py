@@ -94,8 +94,14 @@ def test_the_table_shows_what_differs_and_the_scores_of_each_in_the_asked_order(
         assert asked["evaluate.generated"] == [values[name] for name in order]
         assert "train.batch" not in asked and "seed" not in asked
         assert asked["fd_random"][order.index(runs[1])] == "12.346"
-        assert {"fd_random_floor", "kid_random", "score"} <= set(asked)
-        assert not {"d_real", "step_loss_generator", "data/pictures_train"} & set(asked)
+        assert {"fd_random_floor", "fd_random_at_n", "kid_random", "score"} <= set(asked)
+        assert not {
+            "fd_random_n",
+            "kid_random_subset_size",
+            "d_real",
+            "step_loss_generator",
+            "data/pictures_train",
+        } & set(asked)
         assert lines[-1] == ["compare.html"]
 
 

@@ -66,7 +66,7 @@ def test_bad_parameters_are_a_failure_that_names_the_key(project: Project, faceg
 
 def test_a_folder_of_pictures_is_looked_at(project: Project, facegan: Command) -> None:
     def found() -> tuple[str, str]:
-        return findings(facegan("doctor"))["pictures" if (project.root / "faces").is_dir() else "data"]
+        return findings(facegan("doctor"))["pictures"]
 
     values = project.params().model_dump()
     values["data"] |= {"source": "folder", "folder": {"path": "faces", "digest": None}}
@@ -79,7 +79,7 @@ def test_a_folder_of_pictures_is_looked_at(project: Project, facegan: Command) -
     assert facegan("data", "pin").code == 0
     assert found() == ("ok", "1 in faces, as pinned")
     (project.root / "faces/2.png").write_bytes(b"y")
-    level, text = findings(facegan("doctor"))["data"]
+    level, text = found()
     assert level == "fail" and "faces changed" in text
 
 

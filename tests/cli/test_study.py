@@ -51,7 +51,7 @@ def test_every_contender_is_trained_scored_and_told(finished: Project, facegan: 
     assert page.count("data:image/png;base64,") == 3  # two grids and the curves
     assert "20 at 32x32" in page and "16 generated" in page
     assert "http" not in page  # opens anywhere
-    results = [json.loads(path.read_text()) for path in (finished.root / "out").glob("*/result-16_random.json")]
+    results = [json.loads(path.read_text()) for path in (finished.root / "out").glob("*/result-16-*.json")]
     assert sorted((run["name"], run["seed"]) for run in results) == [(n, s) for n in NAMES for s in (1, 2)]
 
     before = generators(finished.root / "out")

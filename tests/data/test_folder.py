@@ -559,7 +559,7 @@ def test_rows_about_absent_pictures_and_empty_rows_are_skipped(tmp_path: Path) -
 def test_rows_about_absent_pictures_are_told(tmp_path: Path) -> None:
     path = tagged(tmp_path / "set", "file,hair\n8.png,red\n9.png,red\n1.png,blue\n", "1.png")
     with open_pictures(path) as pictures:
-        assert pictures.notes == ("labels.csv: 2 rows are about no picture here, such as '8.png'",)
+        assert pictures.notes == ("labels.csv: 2 rows are about no picture here, or not one alone, such as '8.png'",)
     with open_pictures(tagged(tmp_path / "other", "file,hair\n1.png,blue\n", "1.png")) as pictures:
         assert pictures.notes == ()
 

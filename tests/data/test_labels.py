@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from facegan.data.batches import ImageSet
-from facegan.data.labels import ROWS, Labels, one_class_a_row
+from facegan.data.labels import Labels, one_class_a_row
 from facegan.errors import FaceganError
+from facegan.pictures import CLASS_ROWS
 
 MANIFEST = {"labels": {"eyes": ["blue", "red"], "hair": ["black", "pink", "teal"]}}
 
@@ -18,19 +19,30 @@ def images(eyes: list[int], hair: list[int]) -> ImageSet:
 
 def test_columns_stand_in_the_order_of_their_names_whatever_was_asked() -> None:
     """Names are kept as JSON with sorted keys."""
-    sets = images([0, -1], [2, 1]), images([1], [-1])
     for columns in (["hair", "eyes"], ["eyes", "hair"], "all"):
-        labels = Labels.of(*sets, columns=columns, manifest=MANIFEST)
-        assert list(labels.names) == ["eyes", "hair"]
-        assert labels.table.tolist() == [[0, 2], [-1, 1], [1, -1]]
+        labels = Labels.to_train(images([0, -1, 1], [2, 1, 0]), columns, MANIFEST)
+        assert labels.names == MANIFEST["labels"] and list(labels.names) == ["eyes", "hair"]
+        assert labels.table.tolist() == [[0, 2], [-1, 1], [1, 0]]
         assert labels.table.dtype == torch.int64
         assert labels.classes == (2, 3)
 
 
 def test_one_column_may_be_chosen_and_none() -> None:
-    assert Labels.of(images([0, 1], [2, 1]), columns=["hair"], manifest=MANIFEST).table.tolist() == [[2], [1]]
-    none = Labels.of(images([0, 1], [2, 1]), columns=[], manifest=MANIFEST)
+    assert Labels.to_train(images([0, 1], [2, 1]), ["hair"], MANIFEST).table.tolist() == [[1], [0]]
+    none = Labels.to_train(images([0, 1], [2, 1]), [], MANIFEST)
     assert (none.names, none.classes, tuple(none.table.shape)) == ({}, (), (2, 0))
+
+
+def test_classes_are_those_of_the_training() -> None:
+    """One that only a held-out picture has could never be learned."""
+    train, held_out = images([1, -1, 1], [-1, -1, -1]), images([0, 1], [2, -1])
+    labels = Labels.to_train(train, "all", MANIFEST)
+    assert labels.names == {"eyes": ["red"]}
+    assert labels.table.tolist() == [[0], [-1], [0]]
+    both = Labels.of(train, held_out, names=labels.names, manifest=MANIFEST)
+    assert both.table.tolist() == [[0], [-1], [0], [-1], [0]]
+    with pytest.raises(FaceganError, match=r"have no label 'hair'; those that they have are eyes"):
+        Labels.to_train(train, ["hair"], MANIFEST)
 
 
 @pytest.mark.parametrize(
@@ -45,7 +57,10 @@ def test_labels_that_the_pictures_lack_are_refused_in_one_line(
     columns: list[str], there: dict[str, object], words: str
 ) -> None:
     with pytest.raises(FaceganError) as caught:
-        Labels.of(images([0], [0]), columns=columns, manifest=there)
+        pictures = images([0], [0])
+        if not there["labels"]:
+            pictures.labels.clear()
+        Labels.to_train(pictures, columns, there)
     assert str(caught.value).startswith(words) and "\n" not in str(caught.value)
 
 
@@ -56,4 +71,4 @@ def test_a_grid_has_a_class_in_each_row_and_the_others_unknown() -> None:
 
 
 def test_a_grid_of_many_classes_ends() -> None:
-    assert len(one_class_a_row((1000,), 3)) == 3 * ROWS
+    assert len(one_class_a_row((1000,), 3)) == 3 * CLASS_ROWS

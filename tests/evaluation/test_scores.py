@@ -1,6 +1,7 @@
 """Every score with its floor and its whole protocol; real pictures are read once and remembered."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -277,3 +278,18 @@ def test_the_subsets_that_the_protocol_names_are_those_that_are_taken(
 ) -> None:
     assert module.SUBSETS == kernel.SUBSETS
     assert report["protocol"]["kid"].startswith(f"{kernel.SUBSETS} subsets")
+
+
+def test_the_inception_score_has_a_real_one_beside_it_whatever_the_order_of_the_pictures(tmp_path: Path) -> None:
+    """Class folders follow each other: in splits of consecutive pictures each would see one class."""
+    shades = torch.eye(3).repeat_interleave(60, 0) * 255
+    sorted_by_class = shades.to(torch.uint8)[:, None, None, :].expand(-1, 8, 8, -1).contiguous()
+    sure = replace(colours(), classifier=torch.eye(3))
+    held = reference(sorted_by_class, sure, 90, 1, tmp_path, ["a"], "here", silent)
+    drawn = sorted_by_class[torch.randperm(180, generator=torch.Generator().manual_seed(0))]
+    report = scores(Replay(drawn), Inputs(4), held, sure, 180, 1, CPU, silent)
+    found = report["inception_score"]
+    for name in ("value", "at_n", "floor"):
+        assert 2.5 < found[name] <= 3.0, name
+    assert found["n"] == 90 and "higher is better" in report["protocol"]["inception_score"]
+    assert "inception_score" not in scores(Replay(drawn), Inputs(4), held, colours(), 180, 1, CPU, silent)

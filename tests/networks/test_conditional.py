@@ -69,7 +69,7 @@ def test_conditional_norm_is_batch_norm_with_a_scale_and_shift_of_each_picture()
 
 @pytest.mark.parametrize("network", ["conv", "dense", "resnet"])
 def test_conditional_norm_goes_without_labels_too(network: str) -> None:
-    """Self-modulation: the latent alone scales."""
+    """The latent alone scales."""
     model = model_params(network, generator={"norm": "conditional"})
     generator = build_generator(model, 32)
     initialise(generator, model, 1, "generator")

@@ -146,7 +146,7 @@ def write_outputs(root: Path) -> None:
             params.train,
             params.seed,
             pictures.images,
-            Labels.of(pictures, columns=params.model.labels, manifest=manifest),
+            Labels.to_train(pictures, params.model.labels, manifest),
             torch.device("cpu"),
             folder,
             journal,

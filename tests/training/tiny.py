@@ -38,6 +38,9 @@ class Given:
     def latents(self, number: int) -> torch.Tensor:
         return self._latent
 
+    def labels_shown(self, number: int) -> tuple[torch.Tensor, ...]:
+        return ()
+
     def augmented(self, pictures: torch.Tensor, player: str, number: int) -> torch.Tensor:
         return pictures
 

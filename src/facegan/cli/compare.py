@@ -2,6 +2,7 @@
 
 import argparse
 import base64
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ from facegan.errors import FaceganError
 from facegan.files import write_atomic
 
 # Numbers worth a row; what a step or a tick measured has charts in MLflow.
-_NOT_SCORES = ("step_", "grad_", "loss_", "d_real", "d_fake", "data/", "images_per_second", "memory_mib", "penalty")
+_NOT_SCORES = re.compile(
+    "(step_|grad_|loss_|d_real|d_fake|data/|images_per_second|memory_mib|penalty)|.*(?<!_at)_n$|.*_subset_size$"
+)
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ def _pick(runs: list[Any], wanted: str) -> Any:
 
 
 def _read(client: Any, run: Any) -> Compared:
-    scores = {key: value for key, value in run.data.metrics.items() if not key.startswith(_NOT_SCORES)}
+    scores = {key: value for key, value in run.data.metrics.items() if not _NOT_SCORES.match(key)}
     grids = {
         int(entry.path.split("+step+")[1].split("+")[0]): entry.path
         for entry in client.list_artifacts(run.info.run_id, "images")
@@ -89,7 +92,8 @@ def _read(client: Any, run: Any) -> Compared:
     grid = None
     if grids:
         grid = Path(client.download_artifacts(run.info.run_id, grids[max(grids)])).read_bytes()
-    return Compared(run.info.run_id, run.info.run_name, dict(run.data.params), scores, grid)
+    status = "" if run.info.status == "FINISHED" else f" ({run.info.status.lower()})"
+    return Compared(run.info.run_id, run.info.run_name + status, dict(run.data.params), scores, grid)
 
 
 def _differing(runs: list[Compared]) -> list[list[str]]:

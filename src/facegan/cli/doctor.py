@@ -20,7 +20,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 def _doctor(options: argparse.Namespace) -> None:
     failed = 0
-    for check in (_python, _packages, _device, _disk, _project, _data, _tracking, _kaggle, _inception):
+    for check in (_python, _packages, _device, _disk, _project, _pictures, _tracking, _kaggle, _inception):
         for level, what, found in _safely(check):
             print(f"{level:5s} {what:12s} {found}")
             failed += level == "fail"
@@ -87,7 +87,7 @@ def _project() -> Iterator[Finding]:
     )
 
 
-def _data() -> Iterator[Finding]:
+def _pictures() -> Iterator[Finding]:
     from facegan.data.source import open_source
 
     project = Project.find()
@@ -96,6 +96,7 @@ def _data() -> Iterator[Finding]:
         with open_source(params, project.home) as pictures:
             pinned = "as pinned" if params.folder.digest else "not pinned: `facegan data pin` does"
             yield "ok", "pictures", f"{len(pictures.names):,} in {params.folder.path}, {pinned}"
+            yield from (("note", "pictures", note) for note in pictures.notes)
 
 
 def _tracking() -> Iterator[Finding]:

@@ -15,7 +15,11 @@ def main() -> None:
     commands = parser.add_subparsers(required=True, metavar="command")
     for module in (recipe, data, generate, compare, study, doctor):
         module.add(commands)
-    record = commands.add_parser("record", help="make MLflow hold the run of the current outputs")
+    record = commands.add_parser(
+        "record",
+        help="make MLflow hold the run of the current outputs",
+        description="Send what MLflow lacks: rows that earlier trainings could not, and the run of the outputs, whole.",
+    )
     record.set_defaults(run=_record)
     options = parser.parse_args()
     sys.exit(guarded(lambda: options.run(options), options.debug))

@@ -55,6 +55,8 @@ def _study(options: argparse.Namespace) -> None:
     from facegan.cli.study_run import Bench
 
     bench = Bench(project, options.out, options.pictures, options.generated)
+    for contender in contenders:
+        bench.labels(contender.params)  # before any of them trains for hours
     results: dict[str, list[Result]] = {contender.name: [] for contender in contenders}
     for seed in range(1, options.seeds + 1):  # every contender once before any twice
         for contender in contenders:

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,12 +62,12 @@ class Bench:
         self._digests = [shard["sha256"] for shard in manifest["shards"]]
         self._manifest = manifest
         self._train_set = load_split(project.root / SHARDS, "train")
-        self._chosen = torch.arange(len(self._train_set))
-        if pictures is not None and pictures < len(self._chosen):
-            order = torch.randperm(len(self._chosen), generator=random_generator(SCORING_SEED, "study"))
-            self._chosen = order[:pictures].sort().values
-        self._images = self._train_set.images[self._chosen]
-        self._real = torch.cat([load_split(project.root / SHARDS, split).images for split in SPLITS])
+        if pictures is not None and pictures < len(self._train_set):
+            order = torch.randperm(len(self._train_set), generator=random_generator(SCORING_SEED, "study"))
+            self._train_set = self._train_set.chosen(order[:pictures].sort().values)
+        self._images = self._train_set.images
+        self._sets = [load_split(project.root / SHARDS, split) for split in SPLITS]
+        self._real = torch.cat([part.images for part in self._sets])
         self._generated = generated
         self._extractors = [random_extractor(self._device)]  # the first judges while training
         evaluate = project.params().evaluate
@@ -92,8 +91,8 @@ class Bench:
         key = json_digest([*values, seed])[:12]
         recipe = re.sub(r"[^a-z0-9.-]+", "-", name.partition(":")[0].lower())
         folder = self._out / f"{recipe}-{seed}-{key}"  # whatever else is in the study
-        spaces = "".join(extractor.suffix or "_inception" for extractor in self._extractors)
-        path = folder / f"result-{self._generated}{spaces}.json"
+        spaces = json_digest([[extractor.sha256, extractor.protocol] for extractor in self._extractors])
+        path = folder / f"result-{self._generated}-{spaces[:8]}.json"
         if path.is_file():
             _tell(f"{name}, seed {seed}: done before")
             return {**json.loads(path.read_text(encoding="utf-8")), "name": name}
@@ -109,7 +108,7 @@ class Bench:
         return result
 
     def _train(self, params: Params, seed: int, folder: Path) -> None:
-        labels = self._labels(params)
+        labels = self.labels(params)
         inputs = Inputs(params.model.latent, labels.table)
         score = quick_score(self._images, self._extractors[0], inputs, seed, self._device)
         with hold(folder, "work") as working, Journal(working.path) as journal:
@@ -133,9 +132,9 @@ class Bench:
             write_history(working, folder / "reports")
             write_models(training, state, folder.name, folder / "models")  # last: it says that the training is done
 
-    def _labels(self, params: Params) -> Labels:
-        labels = Labels.of(self._train_set, columns=params.model.labels, manifest=self._manifest)
-        return replace(labels, table=labels.table[self._chosen])
+    def labels(self, params: Params) -> Labels:
+        """Of the pictures to train on. Raises FaceganError when they lack those that ``params`` ask for."""
+        return Labels.to_train(self._train_set, params.model.labels, self._manifest)
 
     def _score(self, folder: Path, params: Params) -> Result:
         n = min(self._generated, len(self._real) // 2)
@@ -143,7 +142,8 @@ class Bench:
             raise FaceganError(f"study: {len(self._real)} real pictures are too few; a score needs at least 4")
         network, config = load_generator(folder / "models")
         network.to(self._device)
-        inputs = Inputs(params.model.latent, self._labels(params).table)
+        labels = Labels.of(*self._sets, names=config["labels"], manifest=self._manifest)
+        inputs = Inputs(params.model.latent, labels.table)
         reports = [self._report(network, inputs, extractor, n) for extractor in self._extractors]
         parameters = sum(weight.numel() for weight in network.parameters())
         return {"scores": reports, "best_images": config["best"]["images"], "parameters": parameters}

@@ -23,6 +23,11 @@ class ImageSet:
     def __len__(self) -> int:
         return len(self.images)
 
+    def chosen(self, places: torch.Tensor) -> "ImageSet":
+        """The pictures at ``places`` int64 [m]."""
+        labels = {column: values[places] for column, values in self.labels.items()}
+        return ImageSet(self.images[places], self.index[places], labels)
+
 
 def load_split(folder: Path, split: str) -> ImageSet:
     """All pictures of ``split`` ("train" or "held_out"), in the order of the raw archive. Raises FaceganError."""

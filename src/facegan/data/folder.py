@@ -221,7 +221,8 @@ def _picture_set(path: Path, members: dict[str, _Member], refused: dict[str, str
             raise FaceganError(f"{table}: cannot be read: {error}") from error
         labels, strangers = read_labels(content, names, table)
         if strangers:
-            notes += (f"{table}: {len(strangers)} rows are about no picture here, such as {strangers[0]!r}",)
+            many = f"{len(strangers)} rows are about no picture here, or not one alone"
+            notes += (f"{table}: {many}, such as {strangers[0]!r}",)
     else:
         labels = _class_folders(names)
 
@@ -259,7 +260,7 @@ def _is_litter(name: str) -> bool:
 
 
 def read_labels(content: bytes, names: tuple[str, ...], table: str) -> tuple[dict[str, dict[str, str]], list[str]]:
-    """Labels by picture name, and the files of rows about no picture.
+    """Labels by picture name, and the files of rows that are about no picture, or not about one alone.
 
     A row's ``file`` may leave out leading folders when that is still unambiguous.
     """
@@ -269,7 +270,7 @@ def read_labels(content: bytes, names: tuple[str, ...], table: str) -> tuple[dic
         columns = [column for column in rows.fieldnames or [] if column]
         if "file" not in columns or len(columns) < 2:
             raise FaceganError(f"{table}: needs a column 'file' and at least one label column, has {columns}")
-        listed = list(rows)
+        listed = [(rows.line_num, row) for row in rows]
     except (UnicodeDecodeError, csv.Error) as error:
         raise FaceganError(f"{table}: cannot be read as UTF-8 CSV: {error}") from error
     known = set(names)
@@ -277,9 +278,9 @@ def read_labels(content: bytes, names: tuple[str, ...], table: str) -> tuple[dic
     by_ending = {ending: name for name in names for ending in _endings(name)}
     labels: dict[str, dict[str, str]] = {}
     strangers = []
-    for number, row in enumerate(listed, 2):
+    for number, row in listed:
         if any(cell.strip() for cell in row.get(beyond) or ()):
-            raise FaceganError(f"{table}: row {number} has more cells than the {len(columns)} columns {columns}")
+            raise FaceganError(f"{table}: line {number} has more cells than the {len(columns)} columns {columns}")
         file = (row["file"] or "").strip()
         if file not in known:
             if endings[file] != 1:

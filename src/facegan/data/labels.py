@@ -8,8 +8,7 @@ import torch
 
 from facegan.data.batches import ImageSet
 from facegan.errors import FaceganError
-
-ROWS = 24  # of a grid, at most
+from facegan.pictures import CLASS_ROWS
 
 
 @dataclass(frozen=True)
@@ -20,9 +19,16 @@ class Labels:
     table: torch.Tensor
 
     @classmethod
-    def of(cls, *sets: ImageSet, columns: Literal["all"] | Sequence[str], manifest: dict[str, Any]) -> "Labels":
-        """Of the pictures of ``sets``, one after the other. Raises FaceganError for a column that they do not have."""
-        there: dict[str, list[str]] = manifest["labels"]
+    def to_train(
+        cls, pictures: ImageSet, columns: Literal["all"] | Sequence[str], manifest: dict[str, Any]
+    ) -> "Labels":
+        """Of the pictures of a training; classes are those that occur among them.
+
+        Raises FaceganError for a column that they do not have.
+        """
+        if not columns:
+            return cls.none(len(pictures))
+        there = {column: values for column, values in pictures.labels.items() if bool((values >= 0).any())}
         if columns == "all" and not there:
             raise FaceganError(
                 "model.labels: the pictures have no labels; they come from a labels.csv or from class sub-folders, "
@@ -30,13 +36,25 @@ class Labels:
             )
         for column in columns if columns != "all" else ():
             if column not in there:
-                has = f"those that they have are {', '.join(there)}" if there else "they have none"
+                has = f"those that they have are {', '.join(sorted(there))}" if there else "they have none"
                 raise FaceganError(f"model.labels: the pictures have no label {column!r}; {has}")
-        if not columns:
+        names = {
+            column: [manifest["labels"][column][code] for code in there[column].unique().tolist() if code >= 0]
+            for column in sorted(there if columns == "all" else columns)
+        }
+        return cls.of(pictures, names=names, manifest=manifest)
+
+    @classmethod
+    def of(cls, *sets: ImageSet, names: dict[str, list[str]], manifest: dict[str, Any]) -> "Labels":
+        """Of the pictures of ``sets``, one after the other, in the classes ``names``; any other is unknown."""
+        if not names:
             return cls.none(sum(map(len, sets)))
-        names = {column: there[column] for column in sorted(there if columns == "all" else columns)}
-        rows = [torch.stack([part.labels[column] for column in names], 1) for part in sets]
-        return cls(names, torch.cat(rows).to(torch.int64))
+        columns = []
+        for column, known in names.items():
+            codes = {name: code for code, name in enumerate(known)}
+            numbers = torch.tensor([codes.get(name, -1) for name in manifest["labels"][column]] + [-1])  # -1: the last
+            columns.append(torch.cat([numbers[part.labels[column].long()] for part in sets]))
+        return cls(names, torch.stack(columns, 1))
 
     @classmethod
     def none(cls, count: int) -> "Labels":
@@ -52,10 +70,10 @@ class Labels:
 def one_class_a_row(classes: Sequence[int], columns: int) -> torch.Tensor:
     """Labels int64 [rows * columns, len(classes)] of a grid: every class of every column, the others unknown.
 
-    The first ``ROWS`` of them.
+    The first ``CLASS_ROWS`` of them.
     """
     rows = []
     for place, count in enumerate(classes):
         for value in range(count):
             rows.append([value if other == place else -1 for other in range(len(classes))])
-    return torch.tensor(rows[:ROWS], dtype=torch.int64).repeat_interleave(columns, 0)
+    return torch.tensor(rows[:CLASS_ROWS], dtype=torch.int64).repeat_interleave(columns, 0)

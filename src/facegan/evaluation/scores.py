@@ -98,14 +98,15 @@ def scores(
     n = len(real.features_first)
     everything, first = FeatureStatistics(extractor.sha256), FeatureStatistics(extractor.sha256)
     kept: list[torch.Tensor] = []
-    certainty = InceptionScore(generated)
+    certainty = InceptionScore(generated), InceptionScore(n), InceptionScore(n)
     done = 0
     for images in generate(network, inputs.draw(generated, seed, "evaluate"), device):
         for features in extractor.batches(images):
             everything.update(features)
-            if extractor.classifier is not None:
-                certainty.update(features @ extractor.classifier.T)
             chosen = features[: max(0, n - done)]
+            if extractor.classifier is not None:
+                certainty[0].update(features @ extractor.classifier.T)
+                certainty[1].update(chosen @ extractor.classifier.T)
             first.update(chosen)
             kept.append(chosen.cpu())
             done += len(features)
@@ -114,7 +115,7 @@ def scores(
     kid = kernel_distance(real.features_first, fake, seed)
     kid_floor = kernel_distance(real.features_first, real.features_second, seed)
     frechet = "fid" if not extractor.suffix else f"fd{extractor.suffix}"
-    report = {
+    report: dict[str, Any] = {
         frechet: {
             "value": frechet_distance(real.everything, everything),
             "at_n": frechet_distance(real.first, first),
@@ -139,23 +140,21 @@ def scores(
             "real_pictures": "all shards, training and held out, not mirrored",
             "generator": "averaged weights, eval mode, rounded to uint8",
             "kid": f"{SUBSETS} subsets of {kid.subset_size} from {n} a side",
-            **({} if extractor.classifier is None else {"inception_score": f"{SPLITS} splits; higher is better"}),
             "seed": seed,
         },
     }
     if extractor.classifier is not None:
-        report |= _inception_score(certainty, real.features_first, extractor.classifier)
+        # Splits are of consecutive pictures, and real ones may be sorted by class.
+        order = torch.randperm(n, generator=random_generator(seed, "inception score"))
+        certainty[2].update(real.features_first[order].to(extractor.classifier.device) @ extractor.classifier.T)
+        report["protocol"]["inception_score"] = f"{SPLITS} splits; higher is better; floor is that of real pictures"
+        (value, std), (at_n, _), (of_real, std_of_real) = (score.result() for score in certainty)
+        report["inception_score"] = {
+            "value": value,
+            "std": std,
+            "at_n": at_n,
+            "floor": of_real,
+            "floor_std": std_of_real,
+            "n": n,
+        }
     return report
-
-
-def _inception_score(
-    generated: InceptionScore, real: torch.Tensor, classifier: torch.Tensor
-) -> dict[str, dict[str, Any]]:
-    """Over all generated pictures; ``floor`` is that of n real ones, and higher is better."""
-    value, std = generated.result()
-    of_real = InceptionScore(len(real))
-    of_real.update(real.to(classifier.device) @ classifier.T)
-    floor, floor_std = of_real.result()
-    return {
-        "inception_score": {"value": value, "std": std, "floor": floor, "floor_std": floor_std, "n": len(real)},
-    }

@@ -99,7 +99,7 @@ class ConditionalBatchNorm2d(nn.Module):
     """Batch norm whose scale and shift are a linear map of the condition: the latent, labels in it or not.
 
     Conditional batch norm (de Vries et al., 2017) in the form of BigGAN (Brock et al., 2019, appendix B); without
-    labels, self-modulation (Chen et al., 2019).
+    labels a linear self-modulation (Chen et al., 2019, who have a hidden layer).
     """
 
     conditioned = True

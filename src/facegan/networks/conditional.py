@@ -1,8 +1,8 @@
 """Networks that know labels, around those that do not: which picture is asked for, and which is shown.
 
 The generator gets an embedding of the labels beside its latent. The discriminator's logit is a projection (Miyato &
-Koyama, 2018): it gives a vector beside its logit, whose product with an embedding of the labels is added (in that form,
-Karras et al., 2020, "Training with limited data", appendix).
+Koyama, 2018, equation 3): it gives a vector beside its logit, whose product with an embedding of the labels is added.
+Embeddings are normalised and the product scaled as in StyleGAN2-ADA (Karras et al., 2020).
 
 Labels are int64 [n, columns], a class each; -1 is unknown, which has an embedding of its own in every column.
 """

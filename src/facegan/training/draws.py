@@ -13,7 +13,7 @@ from facegan.randomness import generator as random_generator
 from facegan.training.augment import AUGMENTATIONS, NUMBERS, augment
 from facegan.training.device import upload
 
-HIDDEN = 0.5  # of the pictures have some of their labels hidden
+HIDING = 0.5  # of the pictures: a share of their labels, drawn for each, is hidden
 
 
 @dataclass
@@ -40,8 +40,9 @@ class Draws:
         return self._pictures(self._batches.indices(number), "flip", number)
 
     def opposite(self, number: int) -> torch.Tensor:
-        """Other real pictures, for a generator whose loss looks at them."""
-        return self._pictures(self._opposite.indices(number), "flip opposite", number)
+        """Real pictures for a generator whose loss looks at them: others, unless its fakes have the labels of these."""
+        batches = self._batches if self.labels.shape[1] else self._opposite
+        return self._pictures(batches.indices(number), "flip opposite", number)
 
     def latents(self, number: int) -> torch.Tensor:
         """float [batch, latent]."""
@@ -50,12 +51,16 @@ class Draws:
     def labels_shown(self, number: int) -> tuple[torch.Tensor, ...]:
         """What both networks are told of an update's pictures: int64 [batch, columns], or nothing without columns.
 
-        Some labels are hidden, a share of its own of each picture's, so that a face can be asked for by any of them.
+        Of half of the pictures each label is hidden with a chance drawn for that picture, so that a face can be asked
+        for by any of them, and by none.
         """
-        return self._known(self._batches.indices(number), "hidden", number)
-
-    def labels_opposite(self, number: int) -> tuple[torch.Tensor, ...]:
-        return self._known(self._opposite.indices(number), "hidden opposite", number)
+        columns = self.labels.shape[1]
+        if not columns:
+            return ()
+        labels = self.labels[self._batches.indices(number)]
+        chance = torch.rand((len(labels), columns + 2), generator=random_generator(self.seed, "hidden", number))
+        hidden = (chance[:, :1] < HIDING) & (chance[:, 2:] < chance[:, 1:2])
+        return (upload(torch.where(hidden, -1, labels), self.device),)
 
     def shares(self, number: int) -> torch.Tensor:
         """float [batch] in [0, 1): how far from real to fake the gradient penalty looks."""
@@ -83,15 +88,6 @@ class Draws:
             mirrored = torch.rand(len(real), generator=random_generator(self.seed, purpose, number)) < 0.5
             real = torch.where(upload(mirrored, self.device)[:, None, None, None], real.flip(3), real)
         return real
-
-    def _known(self, indices: torch.Tensor, purpose: str, number: int) -> tuple[torch.Tensor, ...]:
-        columns = self.labels.shape[1]
-        if not columns:
-            return ()
-        labels = self.labels[indices]
-        chance = torch.rand((len(labels), columns + 2), generator=random_generator(self.seed, purpose, number))
-        hidden = (chance[:, :1] < HIDDEN) & (chance[:, 2:] < chance[:, 1:2])
-        return (upload(torch.where(hidden, -1, labels), self.device),)
 
     def _uniform(self, shape: tuple[int, ...], purpose: str, number: int) -> torch.Tensor:
         return upload(torch.rand(shape, generator=random_generator(self.seed, purpose, number)), self.device)

@@ -78,7 +78,7 @@ def train_step(state: TrainingState, train: TrainParams, draws: Draws) -> torch.
             with _precision(train, real), torch.set_grad_enabled(last):
                 fake = state.generator(latent, *labels)
             judged = _update_discriminator(state, train, settings, draws, real, fake.detach(), labels, number)
-        loss_generator = _update_generator(state, train, draws, fake, labels)
+        loss_generator = _update_generator(state, train, draws, fake, labels, number)
     ema.update(state.average, state.generator, ema.decay(train.images_per_step, settings.ema_kimg))
     return torch.stack([loss_generator, *judged, _norm(state.generator), _norm(state.discriminator)])
 
@@ -160,7 +160,12 @@ def _penalty(
 
 
 def _update_generator(
-    state: TrainingState, train: TrainParams, draws: Draws, fake: torch.Tensor, labels: tuple[torch.Tensor, ...]
+    state: TrainingState,
+    train: TrainParams,
+    draws: Draws,
+    fake: torch.Tensor,
+    labels: tuple[torch.Tensor, ...],
+    number: int,
 ) -> torch.Tensor:
     objective, discriminator = OBJECTIVES[train.objective], state.discriminator
     discriminator.requires_grad_(False)  # gradients of D's weights are not wanted here: 8 % of the work
@@ -169,8 +174,8 @@ def _update_generator(
         opposite = logits
         if objective.pairs:
             with torch.no_grad():
-                shown = draws.augmented(draws.opposite(state.step), "opposite", state.step)
-                opposite = discriminator(shown, *draws.labels_opposite(state.step)).float()
+                shown = draws.augmented(draws.opposite(number), "opposite", number)
+                opposite = discriminator(shown, *labels).float()
     loss = objective.generator(opposite, logits)
     state.generator_optimizer.zero_grad(set_to_none=True)
     loss.backward()

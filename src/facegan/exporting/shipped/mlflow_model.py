@@ -1,7 +1,7 @@
 """The generator as an MLflow model, loaded from this code and from ONNX: no pickle.
 
 Input: rows with ``n`` (pictures) and ``seed``, or rows with a ``latent`` each; and ``label``, texts such as
-"hair=pink", for a generator that knows labels. Output: one PNG a picture, in base64.
+"hair=pink" ([] for any, where other rows ask), for a generator that knows labels. Output: one PNG a picture, in base64.
 """
 
 import base64
