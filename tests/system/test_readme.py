@@ -21,6 +21,8 @@ ELSEWHERE = {
     "facegan record": "test_tracking.py",
     "facegan study": "test_study.py",
     "facegan study conv-64 base:model.generator.upsample=resize --images 200000 --seeds 3": "test_study.py, shorter",
+    "facegan generate --label hair_colour=pink --label accessory=ribbon --out pink.png": "test_run.py, with labels",
+    "facegan generate --each hair_colour --count 8 --out rows.png": "test_run.py, with labels",
     "mlflow models serve -m runs:/RUN/generator --env-manager local": "test_serving.py",
     "make test": "this is it",
     "make test-system": "this is it",

@@ -136,6 +136,8 @@ def test_labels_go_from_the_pictures_to_the_generator_that_leaves(data_ready: Cl
     for label in ("pink", "blue"):
         clone.run("facegan", "generate", "--label", f"hair_colour={label}", "--out", f"{label}.png")
     assert clone.sha("pink.png") != clone.sha("blue.png")
+    clone.run("facegan", "generate", "--each", "hair_colour", "--count", "8", "--out", "rows.png")
+    assert Image.open(clone.root / "rows.png").size == (2 + 8 * 34, 2 + 10 * 34)
     said = clone.run("facegan", "generate", "--label", "hair_colour=green", code=1)
     assert said.splitlines()[-1].startswith("hair_colour=green: the classes of hair_colour are black, blonde")
     clone.set(model__labels=["hair"])
