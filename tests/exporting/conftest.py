@@ -27,7 +27,7 @@ LATENT, SIZE = 8, 32
 def config() -> dict[str, Any]:
     model = model_params(latent=LATENT)
     return {
-        "model": model.model_dump(),
+        "model": model.model_dump(mode="json"),
         "size": SIZE,
         "labels": {},
         "images": 80_000,

@@ -35,7 +35,7 @@ def test_config_tells_what_was_trained_and_which_images_are_the_best(tiny: Tiny)
     found = tiny.finish("run", score=lambda network: next(scores), seed=9)
     config = json.loads(found["models/config.json"])
     assert config == {
-        "model": tiny.model().model_dump(),
+        "model": tiny.model().model_dump(mode="json"),
         "size": 32,
         "labels": {},
         "images": 28,
