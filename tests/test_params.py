@@ -600,3 +600,22 @@ def test_combinations_that_cannot_work_are_refused_with_the_reason(changes: dict
     values["train"] |= changes
     line = refusal(lambda: validate_params(values, "params.yaml"))
     assert line.startswith(f"params.yaml: {words}")
+
+
+@pytest.mark.parametrize(
+    ("labels", "norm", "words"),
+    [
+        (["hair"], "batch", "model.labels: labels do not go with model.generator.norm 'batch'"),
+        ("all", "batch", "model.labels: labels do not go with model.generator.norm 'batch'"),
+        (["hair", "hair"], "conditional", "model.labels: ['hair', 'hair'] should be all, or different labels"),
+        ("hair", "conditional", "model.labels: 'hair' should be all, or different labels"),
+        ([1], "conditional", "model.labels: [1] should be all, or different labels"),
+    ],
+)
+def test_labels_that_make_no_sense_are_refused(base_recipe: str, labels: Any, norm: str, words: str) -> None:
+    values = read_yaml(base_recipe, "base")
+    values["model"]["labels"], values["model"]["generator"]["norm"] = labels, norm
+    with pytest.raises(FaceganError, match=re.escape(words)):
+        validate_params(values, "params.yaml")
+    values["model"]["labels"], values["model"]["generator"]["norm"] = ["hair"], "conditional"
+    assert validate_params(values, "params.yaml").model.labels == ("hair",)

@@ -12,7 +12,6 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
-    PlainValidator,
     Tag,
     model_validator,
 )
@@ -113,7 +112,7 @@ def _labels(value: object) -> Any:
 class ModelParams(Block):
     network: Literal["conv", "dense", "resnet", "stylegan2", "r3gan"]
     latent: Annotated[int, Field(ge=1, le=4096)]
-    labels: Annotated[Literal["all"] | tuple[str, ...], PlainValidator(_labels)]  # that the networks are told of
+    labels: Annotated[Literal["all"] | tuple[str, ...], BeforeValidator(_labels)]  # that the networks are told of
     generator: GeneratorParams
     discriminator: DiscriminatorParams
 
@@ -127,6 +126,11 @@ class ModelParams(Block):
                     f"model.{key}: {value!r} does not go with model.network {self.network!r}, "
                     f"which takes {' or '.join(map(repr, allowed))}"
                 )
+        if self.labels and self.generator.norm == "batch":
+            raise ValueError(
+                "model.labels: labels do not go with model.generator.norm 'batch', under which the latent is lost "
+                "beside them; use 'conditional' or 'none'"
+            )
         if self.discriminator.first_norm and self.discriminator.norm != "batch":
             raise ValueError(
                 f"model.discriminator.first_norm: true goes with model.discriminator.norm 'batch', "

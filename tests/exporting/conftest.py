@@ -109,7 +109,7 @@ LABELS = {"eyes": ["blue", "red", "green"], "hair": ["long", "short"]}
 def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same of a generator that knows labels."""
     folder = tmp_path_factory.mktemp("labelled")
-    model = model_params("dense", latent=LATENT)
+    model = model_params("dense", latent=LATENT, generator={"norm": "conditional"})
     network = build_generator(model, SIZE, [len(classes) for classes in LABELS.values()])
     initialise(network, model, 1, "generator")
     with torch.no_grad():

@@ -82,7 +82,7 @@ def test_it_learns_what_the_labels_mean(tiny: Tiny, name: str) -> None:
     """Faces of one colour: asked for red, they are red, whatever else is asked for or not."""
     tiny.images, labels = told(64)
     norm, changes = SYSTEMS[name]
-    model = model_params("dense", channels=8, discriminator={"norm": norm})
+    model = model_params("dense", channels=8, generator={"norm": "conditional"}, discriminator={"norm": norm})
     train = tiny.train(
         steps=400, every=400, batch=16, lr_generator=1e-3, lr_discriminator=2e-3,
         beta1_generator=0.0, beta1_discriminator=0.0, ema_kimg=0.1, samples=4, **changes,

@@ -15,7 +15,7 @@ from facegan.randomness import generator as random_generator
 class Architecture:
     """How to build both networks for a model and a picture size, and how to initialise either."""
 
-    generator: Callable[[ModelParams, int], nn.Module]
+    generator: Callable[[ModelParams, int, int], nn.Module]  # model, size, numbers behind the latent
     discriminator: Callable[[ModelParams, int, int], nn.Module]  # model, size, outputs
     initialise: Callable[[nn.Module, torch.Generator], None]
 
@@ -36,9 +36,8 @@ def build_generator(model: ModelParams, size: int, classes: Sequence[int] = ()) 
     """
     build = ARCHITECTURES[model.network].generator
     if not classes:
-        return _channels_last(build(model, size))
-    wider = model.model_copy(update={"latent": model.latent + conditional.EMBEDDING})
-    return _channels_last(conditional.ConditionalGenerator(build(wider, size), classes))
+        return _channels_last(build(model, size, 0))
+    return _channels_last(conditional.ConditionalGenerator(build(model, size, conditional.EMBEDDING), classes))
 
 
 def build_discriminator(model: ModelParams, size: int, classes: Sequence[int] = ()) -> nn.Module:

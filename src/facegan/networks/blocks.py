@@ -8,6 +8,7 @@ from torch.nn import functional
 from torch.nn.utils import parametrizations, parametrize
 
 from facegan.networks.strided import DoublingConv2d
+from facegan.params import ModelParams
 
 BLUR = (1, 3, 3, 1)  # the filter of StyleGAN2 (Karras et al., 2020, appendix B)
 
@@ -126,6 +127,11 @@ class Outputs(nn.Flatten):
 
     def __init__(self, outputs: int) -> None:
         super().__init__(0 if outputs == 1 else 1)
+
+
+def first_inputs(model: ModelParams, behind: int) -> int:
+    """How many of the numbers that a generator gets its first layer sees: the latent's, where norms see the others."""
+    return model.latent + (0 if model.generator.norm == "conditional" else behind)
 
 
 def generator_norm(name: str, channels: int, condition: int) -> nn.Module | None:

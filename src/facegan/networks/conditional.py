@@ -1,8 +1,9 @@
 """Networks that know labels, around those that do not: which picture is asked for, and which is shown.
 
-The generator gets an embedding of the labels beside its latent. The discriminator's logit is a projection (Miyato &
-Koyama, 2018, equation 3): it gives a vector beside its logit, whose product with an embedding of the labels is added.
-Embeddings are normalised and the product scaled as in StyleGAN2-ADA (Karras et al., 2020).
+The generator gets an embedding of the labels behind its latent. One with conditional norms shows it to those alone:
+at its first layer, before a norm, it kept the latent from being used. The discriminator's logit is a projection
+(Miyato & Koyama, 2018, equation 3): it gives a vector beside its logit, whose mean product with an embedding of the
+labels is added. Embeddings are normalised, as StyleGAN2-ADA's (Karras et al., 2020).
 
 Labels are int64 [n, columns], a class each; -1 is unknown, which has an embedding of its own in every column.
 """
@@ -34,7 +35,7 @@ class LabelEmbedding(nn.Module):
 
 
 class ConditionalGenerator(nn.Module):
-    """``network`` takes latents of ``EMBEDDING`` more dimensions."""
+    """``network`` takes ``EMBEDDING`` numbers behind those of the latent."""
 
     def __init__(self, network: nn.Module, classes: Sequence[int]) -> None:
         super().__init__()
@@ -56,7 +57,7 @@ class ProjectionDiscriminator(nn.Module):
     def forward(self, pictures: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """float [n, 3, size, size] and int64 [n, columns] to logits float [n]."""
         given = self.network(pictures)
-        logits: torch.Tensor = given[:, 0] + (given[:, 1:] * self.embedding(labels)).sum(1) / EMBEDDING**0.5
+        logits: torch.Tensor = given[:, 0] + (given[:, 1:] * self.embedding(labels)).mean(1)
         return logits
 
 

@@ -15,6 +15,7 @@ from facegan.networks.blocks import (
     Conditioned,
     Outputs,
     doubling,
+    first_inputs,
     generator_norm,
     settle_spectral_norms,
     sides,
@@ -29,22 +30,23 @@ from facegan.params import DiscriminatorParams, GeneratorParams, ModelParams
 class ConvGenerator(nn.Module):
     """Latent as a 1x1 picture, doubled up to the picture's size, batch norm and ReLU between, tanh at the end."""
 
-    def __init__(self, model: ModelParams, size: int) -> None:
+    def __init__(self, model: ModelParams, size: int, behind: int = 0) -> None:
         super().__init__()
-        params = model.generator
+        params, given = model.generator, model.latent + behind
+        self.inputs = first_inputs(model, behind)
         first = width(params.channels, params.max_channels, size // 2, 4)
-        layers: list[nn.Module] = [nn.ConvTranspose2d(model.latent, first, 4, 1, 0, bias=params.norm == "none")]
+        layers: list[nn.Module] = [nn.ConvTranspose2d(self.inputs, first, 4, 1, 0, bias=params.norm == "none")]
         if params.upsample == "transposed":
-            layers += doubled(params, model.latent, size // 2, sides(4, size // 2))
+            layers += doubled(params, given, size // 2, sides(4, size // 2))
             layers += [doubling(params.channels, 3, "transposed", bias=False)]
         else:  # a picture made by one convolution of an enlarged one is never sharp: half the channels at its own size
-            layers += doubled(params, model.latent, size // 2, sides(4, size))
+            layers += doubled(params, given, size // 2, sides(4, size))
             layers += [nn.Conv2d(max(1, params.channels // 2), 3, 3, 1, 1)]
         self.layers = Conditioned(*layers, nn.Tanh())
 
     def forward(self, latent: torch.Tensor) -> torch.Tensor:
         """float [n, latent] to float [n, 3, size, size] in [-1, 1]."""
-        pictures: torch.Tensor = self.layers(latent[:, :, None, None], latent)
+        pictures: torch.Tensor = self.layers(latent[:, : self.inputs, None, None], latent)
         return pictures
 
 

@@ -20,12 +20,12 @@ EXPANSION = 2  # of the channels inside a block
 class R3Generator(nn.Module):
     """A learned 4x4 basis scaled by a linear map of the latent, then blocks and doublings."""
 
-    def __init__(self, model: ModelParams, size: int) -> None:
+    def __init__(self, model: ModelParams, size: int, behind: int = 0) -> None:
         super().__init__()
         params = model.generator
         wide = [width(params.channels, params.max_channels, size, side) for side in sides(4, size)]
         self.basis = nn.Parameter(torch.empty(wide[0], 4, 4))
-        self.dense = nn.Linear(model.latent, wide[0], bias=False)
+        self.dense = nn.Linear(model.latent + behind, wide[0], bias=False)
         layers: list[nn.Module] = [_Block(wide[0])]
         for before, after in pairwise(wide):
             layers += [_mixing(before, after), Upsample(TAPS), _Block(after)]

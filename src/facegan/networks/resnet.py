@@ -13,6 +13,7 @@ from facegan.networks.blocks import (
     ConditionalBatchNorm2d,
     Conditioned,
     Outputs,
+    first_inputs,
     generator_norm,
     resized,
     settle_spectral_norms,
@@ -27,20 +28,21 @@ from facegan.params import GeneratorParams, ModelParams
 class ResNetGenerator(nn.Module):
     """Latent to 4x4 by a fully connected layer, residual blocks that double, tanh at the end."""
 
-    def __init__(self, model: ModelParams, size: int) -> None:
+    def __init__(self, model: ModelParams, size: int, behind: int = 0) -> None:
         super().__init__()
-        params = model.generator
+        params, given = model.generator, model.latent + behind
+        self.inputs = first_inputs(model, behind)
         wide = [width(params.channels, params.max_channels, size, side) for side in sides(4, size)]
         self.first = wide[0]
-        self.dense = nn.Linear(model.latent, 16 * wide[0])
-        self.blocks = Conditioned(*(_Doubling(*pair, params, model.latent) for pair in pairwise(wide)))
-        norm = generator_norm(params.norm, wide[-1], model.latent)
+        self.dense = nn.Linear(self.inputs, 16 * wide[0])
+        self.blocks = Conditioned(*(_Doubling(*pair, params, given) for pair in pairwise(wide)))
+        norm = generator_norm(params.norm, wide[-1], given)
         last = [norm] if norm else []
         self.to_rgb = Conditioned(*last, nn.ReLU(inplace=True), nn.Conv2d(wide[-1], 3, 3, 1, 1), nn.Tanh())
 
     def forward(self, latent: torch.Tensor) -> torch.Tensor:
         """float [n, latent] to float [n, 3, size, size] in [-1, 1]."""
-        features = self.blocks(self.dense(latent).view(-1, self.first, 4, 4), latent)
+        features = self.blocks(self.dense(latent[:, : self.inputs]).view(-1, self.first, 4, 4), latent)
         pictures: torch.Tensor = self.to_rgb(features, latent)
         return pictures
 

@@ -23,11 +23,11 @@ MEAN_KEPT = 0.998  # of the running mean of w, a step
 class StyleGenerator(nn.Module):
     """Latent to a style w, which modulates every convolution; a colour picture is added up over the sizes."""
 
-    def __init__(self, model: ModelParams, size: int) -> None:
+    def __init__(self, model: ModelParams, size: int, behind: int = 0) -> None:
         super().__init__()
         params = model.generator
         wide = [width(params.channels, params.max_channels, size, side) for side in sides(4, size)]
-        self.mapping = Mapping(model.latent, model.latent)
+        self.mapping = Mapping(model.latent + behind, model.latent)
         self.constant = nn.Parameter(torch.empty(1, wide[0], 4, 4))
         self.first = _Layer(wide[0], wide[0], model.latent, 4, up=False)
         self.blocks = nn.ModuleList()
