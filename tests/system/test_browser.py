@@ -73,9 +73,22 @@ def test_our_pages_fit_the_screen_and_ask_for_nothing_else(
     page.set_viewport_size({"width": width, "height": 800})
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
-    for path, pictures in ((finished.root / "reports/evaluate/index.html", 3), (comparison, 1)):
+    grids = len(list((finished.root / "reports/train/samples").glob("*.png")))
+    for path, pictures in ((finished.root / "reports/evaluate/index.html", 3 + grids), (comparison, 1)):
         page.goto(path.as_uri())
         drawn = page.evaluate("[...document.images].map(i => i.complete && i.naturalWidth > 0)")
         assert drawn == [True] * pictures
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     assert all(url.startswith(("file:", "data:")) for url in asked)
+
+
+def test_the_slider_of_the_report_goes_through_the_training(finished: Clone, page: Page) -> None:
+    page.set_viewport_size({"width": 800, "height": 800})
+    page.goto((finished.root / "reports/evaluate/index.html").as_uri())
+    first, last = (page.locator("#strip img").nth(place) for place in (0, -1))
+    expect(first).to_be_in_viewport()
+    expect(last).not_to_be_in_viewport()
+    page.locator("#time").fill("1000")
+    page.locator("#strip").scroll_into_view_if_needed()
+    expect(last).to_be_in_viewport()
+    expect(first).not_to_be_in_viewport()
