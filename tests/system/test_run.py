@@ -132,7 +132,7 @@ def test_labels_go_from_the_pictures_to_the_generator_that_leaves(data_ready: Cl
     assert_whole(clone, run.info.run_id)
     assert Image.open(clone.root / "reports/train/samples/000000960.png").size == (2 + 2 * 34, 2 + 13 * 34)
     card = (clone.root / "models/export/MODEL_CARD.md").read_text()
-    assert "- tilt: left, none, right" in card and "--label hair_colour=black" in card
+    assert "- tilt: left, none, right" in card and '--label "hair_colour=black"' in card
     for label in ("pink", "blue"):
         clone.run("facegan", "generate", "--label", f"hair_colour={label}", "--out", f"{label}.png")
     assert clone.sha("pink.png") != clone.sha("blue.png")
