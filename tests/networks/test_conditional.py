@@ -78,3 +78,15 @@ def test_conditional_norm_goes_without_labels_too(network: str) -> None:
     assert norms and all(norm.scale.shape[1] == 8 for norm in norms)
     generator(torch.randn(4, 8)).square().sum().backward()
     assert all(norm.scale.grad.abs().sum() > 0 for norm in norms)
+
+
+@pytest.mark.parametrize(("network", "layer"), [("conv", "layers.0"), ("dense", "dense"), ("resnet", "dense")])
+def test_labels_reach_a_generator_by_its_norms_alone_where_they_can(network: str, layer: str) -> None:
+    """At the first layer, in front of a norm, they kept the latent from being used."""
+    for norm, seen in (("conditional", 8), ("none", 8 + EMBEDDING)):
+        generator = build_generator(model_params(network, generator={"norm": norm}), 32, CLASSES).network
+        first = generator.get_submodule(layer)
+        assert getattr(first, "in_features", getattr(first, "in_channels", None)) == seen
+        norms = [module for module in generator.modules() if isinstance(module, ConditionalBatchNorm2d)]
+        assert bool(norms) == (norm == "conditional")
+        assert all(module.scale.shape[1] == 8 + EMBEDDING for module in norms)
