@@ -173,7 +173,7 @@ def test_an_import_inside_a_function_counts_and_one_for_the_type_checker_does_no
 
 def test_every_stage_is_a_module_of_its_name_and_nothing_else_is_run() -> None:
     assert {stage: entry["cmd"] for stage, entry in STAGES.items()} == {
-        stage: f"python -m pipeline.{stage}" for stage in STAGES
+        stage: f"exec python -m pipeline.{stage}" for stage in STAGES
     }
     modules = {path.stem for path in PACKAGES["pipeline"].glob("*.py")} - {"__init__"}
     assert modules == set(STAGES)

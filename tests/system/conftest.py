@@ -47,6 +47,7 @@ class Clone:
         return kept | {
             "PATH": f"{BIN}:{kept['PATH']}",
             "PYTHONPATH": str(self.root / "src"),
+            "SHELL": "/bin/sh",  # as in containers and cron; dash does not replace itself by its last command
             "DVC_NO_ANALYTICS": "1",
             "OMP_NUM_THREADS": "1",  # tiny networks: threads would only wait for each other
             "GIT_AUTHOR_NAME": "t", "GIT_AUTHOR_EMAIL": "t@example.org",

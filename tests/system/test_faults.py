@@ -49,7 +49,6 @@ def test_killed_at_ten_random_moments_it_ends_with_the_same_bytes(
     clone.set(**LONGER)
     clone.environment["FACEGAN_CHECKPOINT_SECONDS"] = "0"  # after every step: many kills fall into a write
     moments = random.Random(20)
-    resumed = 0
     for number in range(10):
         before = saved(clone)
         process = clone.start("dvc", "repro")
@@ -58,7 +57,6 @@ def test_killed_at_ten_random_moments_it_ends_with_the_same_bytes(
         if trainer is not None:
             if number % 5:  # the others fall while it starts
                 wait_for(lambda trainer=trainer, before=before: saved(clone) > before or not trainer.is_running())
-                resumed += 0 < before < saved(clone)
             time.sleep(moments.uniform(0.0, 1.0))
             victim = ("training", "dvc", "group")[number % 3]
             if victim == "training" and trainer.is_running():
@@ -68,15 +66,15 @@ def test_killed_at_ten_random_moments_it_ends_with_the_same_bytes(
                 process.wait()
                 continue  # at once again, beside the orphan
         kill_group(process)
-    clone.repro()
-    assert resumed >= 5
+    log = clone.log() + clone.repro()
+    assert log.count("going on at") >= 5
+    assert "starting over" not in log
     for name in ("generator", "generator-last", "discriminator"):
         assert clone.sha(f"models/train/{name}.safetensors") == uninterrupted.sha(f"models/train/{name}.safetensors")
     for name in ("history.csv", "losses.csv"):
         assert clone.sha(f"reports/train/{name}") == uninterrupted.sha(f"reports/train/{name}")
     (run,) = clone.runs()
     assert_whole(clone, run.info.run_id)
-    assert "going on at" in clone.log() + clone.run("dvc", "status")
 
 
 WRITES = {
