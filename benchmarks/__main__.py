@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import overhead, pictures, pipeline, preprocess, training
+from benchmarks import evaluation, overhead, pictures, pipeline, preprocess, training
 from facegan.training.device import choose_device, describe
 
 Rows = list[tuple[str, str, str]]
@@ -15,7 +15,7 @@ Rows = list[tuple[str, str, str]]
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    groups = ["training", "networks", "overhead", "preprocess", "memory", "pipeline", "tests"]
+    groups = ["training", "networks", "overhead", "preprocess", "memory", "evaluation", "pipeline", "tests"]
     parser.add_argument("--only", choices=groups, action="append")
     parser.add_argument("--pictures", type=Path, help="a folder or archive of JPEG pictures; default: drawn ones")
     parser.add_argument("--count", type=int, default=100_000, help="pictures of the memory measurement")
@@ -30,6 +30,7 @@ def main() -> None:
             "overhead": lambda: overhead.measure(device),
             "preprocess": lambda: preprocess.measure(files),
             "memory": lambda: preprocess.memory(files, options.count),
+            "evaluation": lambda: evaluation.measure(device),
             "pipeline": pipeline.measure,
             "tests": pipeline.tests,
         }

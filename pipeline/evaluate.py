@@ -11,13 +11,13 @@ from facegan.data.labels import Labels
 from facegan.data.manifest import SPLITS, read_manifest
 from facegan.errors import FaceganError
 from facegan.evaluation.features import build_extractor
-from facegan.evaluation.judge import generate
-from facegan.evaluation.report import FIGURE_PICTURES, write_report
-from facegan.evaluation.scores import reference, scores
+from facegan.evaluation.metrics import scores_of
+from facegan.evaluation.reference import SCORING_SEED, reference
+from facegan.evaluation.report import write_report
+from facegan.evaluation.suite import Real, evaluate_generator
 from facegan.exporting.model import load_generator
 from facegan.files import new_folder, write_json
 from facegan.progress import progress
-from facegan.randomness import Inputs
 from facegan.training.device import choose_device, describe, make_deterministic
 
 
@@ -28,31 +28,37 @@ def evaluate(project: Project) -> None:
     extractor = build_extractor(params.evaluate, project.home, device)
     network, config = load_generator(project.root / TRAINED)
     network.to(device)
-    sets = [load_split(project.root / SHARDS, split) for split in SPLITS]
-    real = torch.cat([part.images for part in sets])
     manifest = read_manifest(project.root / SHARDS)
-    digests = [shard["sha256"] for shard in manifest["shards"]]
-    labels = Labels.of(*sets, names=config["labels"], manifest=manifest)
-    inputs = Inputs(params.model.latent, labels.table)
-    n = min(params.evaluate.generated, len(real) // 2)
+    sets = [load_split(project.root / SHARDS, split) for split in SPLITS]
+    labels = [Labels.of(part, names=config["labels"], manifest=manifest) for part in sets]
+    real = Real(sets[0].images, sets[1].images, labels[0], labels[1], manifest)
+    count, generated, seed = sum(map(len, sets)), params.evaluate.generated, params.seed
+    n = min(generated, count // 2)
     if n < 2:
-        raise FaceganError(f"evaluate: {len(real)} real pictures are too few; a score with its floor needs at least 4")
+        raise FaceganError(f"evaluate: {count} real pictures are too few; a score with its floor needs at least 4")
 
-    with progress(None, len(real) + params.evaluate.generated, "evaluate") as bar:
-        environment = f"{describe(device)}, {torch.get_num_threads()} threads, torch {torch.__version__}"
-        held = reference(real, extractor, n, params.seed, project.state / "cache", digests, environment, bar.update)
-        report = scores(network, inputs, held, extractor, params.evaluate.generated, params.seed, device, bar.update)
-    if labels.names:
-        report["protocol"]["labels"] = "drawn as the real pictures have them"
-    report["protocol"]["params"] = params.evaluate.model_dump_json()
-    drawn = next(generate(network, inputs.draw(FIGURE_PICTURES, params.seed, "figure"), device))
+    try:
+        with progress(None, count + generated, "evaluate") as bar:
+            everything = torch.cat([part.images for part in sets])
+            environment = f"{describe(device)}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+            held = reference(
+                everything, extractor, n, SCORING_SEED, project.state / "cache", real.digests, environment, bar.update
+            )
+            done = evaluate_generator(
+                network, params.model.latent, real, held, extractor, generated, seed, device, bar.update
+            )
+    except ValueError as error:
+        raise FaceganError(
+            f"evaluate: {error}: what evaluate.extractor ({params.evaluate.extractor}) gives cannot be scored"
+        ) from error
+    done.report["protocol"]["params"] = params.evaluate.model_dump_json()
     with new_folder(project.root / REPORTS / "evaluate") as folder:
-        training = project.root / REPORTS / "train"
-        write_report(folder, report, real[:FIGURE_PICTURES], drawn.cpu(), training, config, manifest)
-    write_json(project.root / REPORTS / "evaluate.json", report)
-    for name, score in report.items():
-        if name != "protocol":
-            print(f"evaluate: {name} {score['value']:.4g}, floor {score['floor']:.4g} at {score['n']} a side")
+        write_report(folder, done, real, project.root / REPORTS / "train", config)
+    write_json(project.root / REPORTS / "evaluate.json", done.report)
+    for text in done.report["warnings"]:
+        print(f"evaluate: {text}")
+    for name, score in scores_of(done.report).items():
+        print(f"evaluate: {name} {score['value']:.4g}, floor {score['floor']:.4g} at {score['n']} a side")
 
 
 if __name__ == "__main__":

@@ -11,11 +11,11 @@ import pytest
 import torch
 from hypothesis import settings
 from PIL import Image
+from tracking import made
 
 from facegan.data.pictures import PictureSet
 from facegan.params import Params
 from facegan.params_yaml import parse_params
-from tests.tracking import made
 
 ROOT = Path(__file__).parents[1]
 

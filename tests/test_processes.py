@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.tracking.made import alive, wait_for
+from tracking.made import alive, wait_for
 
 POOL = """
 import os, sys, time

@@ -41,6 +41,11 @@ class Inputs:
         rows = torch.randint(len(self.labels), (count,), generator=generator(seed, f"{purpose} labels", number))
         return latent, self.labels[rows]
 
+    def of_any_class(self, latent: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """These latents, with unknown labels where there are columns."""
+        columns = self.labels.shape[1]
+        return (latent, torch.full((len(latent), columns), -1)) if columns else (latent,)
+
 
 def latents(count: int, dimensions: int, seed: int, purpose: str, number: int = 0) -> torch.Tensor:
     """Standard normal float32 [count, dimensions]."""

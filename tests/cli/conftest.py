@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tracking import made
 
+from cli.running import Command, Ended
 from facegan.cli import main as main_module
 from facegan.cli.project import Project
-from tests.cli.running import Command, Ended
-from tests.tracking import made
 
 
 @pytest.fixture(autouse=True)

@@ -9,10 +9,10 @@ import time
 from pathlib import Path
 
 import pytest
+from tracking.made import alive, wait_for
 
 from facegan.cli.command import guarded
 from facegan.errors import FaceganError
-from tests.tracking.made import alive, wait_for
 
 STAGE = """
 import signal, sys, time

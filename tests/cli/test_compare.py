@@ -1,18 +1,22 @@
 """`facegan compare`: what differs, the scores and the last grids of real runs, as a table and as a page."""
 
 import base64
+import csv
+import json
+import os
 import re
 import shutil
+import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from tracking.made import free_port, own_environment
 
+from cli.running import Command
 from facegan.cli.project import REPORTS, Project
 from facegan.cli.record import record_run
 from facegan.tracking.view import MlflowClient
-from tests.cli.running import Command
-from tests.tracking.made import free_port, own_environment
 
 SECRET = "s3cret-pass"
 EVIL = "<script>alert('x')</script>"
@@ -32,7 +36,7 @@ def two_runs(
         path = root / "params.yaml"
         path.write_text(path.read_text().replace("generated: 16", "generated: 17"))
         report = root / REPORTS / "evaluate.json"
-        report.write_text(re.sub(r'("fd_random": \{[^}]*"value": )[0-9.]+', r"\g<1>12.3456789", report.read_text()))
+        report.write_text(re.sub(r'("fd_random": \{[^}]*"at_n": )[0-9.]+', r"\g<1>12.3456789", report.read_text()))
         record_run(project)
     client = MlflowClient(project.server().uri)
     runs = client.search_runs([client.get_experiment_by_name("facegan").experiment_id], order_by=["start_time"])
@@ -93,15 +97,10 @@ def test_the_table_shows_what_differs_and_the_scores_of_each_in_the_asked_order(
         values = dict(zip(runs, ("16", "17"), strict=True))
         assert asked["evaluate.generated"] == [values[name] for name in order]
         assert "train.batch" not in asked and "seed" not in asked
-        assert asked["fd_random"][order.index(runs[1])] == "12.346"
-        assert {"fd_random_floor", "fd_random_at_n", "kid_random", "score"} <= set(asked)
-        assert not {
-            "fd_random_n",
-            "kid_random_subset_size",
-            "d_real",
-            "step_loss_generator",
-            "data/pictures_train",
-        } & set(asked)
+        value, real = asked["fd_random"][order.index(runs[1])].split(" (real ")
+        assert value.startswith("12.35 ±") and float(real.split(")")[0]) > 0
+        assert {"kid_random", "sliced_wasserstein", "ms_ssim"} <= set(asked)
+        assert not {"fd_random_n", "d_real", "step_loss_generator", "data/pictures_train"} & set(asked)
         assert lines[-1] == ["compare.html"]
 
 
@@ -111,7 +110,8 @@ def test_the_page_shows_the_same_with_the_last_grids_side_by_side(
     assert facegan("compare", *runs, "--out", "pages/two.html").out.endswith("pages/two.html\n")
     page = Page(Path("pages/two.html"))
     assert all(name in page.texts for name in runs)
-    assert {"16", "17", "12.346", "evaluate.generated"} <= set(page.texts)
+    assert {"16", "17", "evaluate.generated", "fd_random"} <= set(page.texts)
+    assert any(text.startswith("12.35 ±") for text in page.texts)
     last = (project_root / REPORTS / "train/samples/000000064.png").read_bytes()
     from PIL import Image
 
@@ -169,7 +169,7 @@ def test_two_runs_of_one_name_are_told_apart_by_their_ids(runs: list[str], faceg
 
 def test_an_unknown_run_is_refused_and_those_that_are_there_are_named(runs: list[str], facegan: Command) -> None:
     error = facegan("compare", runs[0], "nope").error
-    assert "'nope' fits 0 runs" in error and all(name in error for name in runs)
+    assert "'nope' is no run, experiment or git revision" in error and all(name in error for name in runs)
 
 
 def test_names_and_values_cannot_put_code_into_the_page(runs: list[str], facegan: Command) -> None:
@@ -212,3 +212,55 @@ def test_a_dead_server_is_one_line_without_its_password(
     ended = facegan("compare")
     assert SECRET not in ended.out + ended.err
     assert "MLflow does not answer" in ended.error
+
+
+def test_other_formats_hold_the_same_scores(runs: list[str], facegan: Command) -> None:
+    outs = [part for suffix in ("csv", "json", "md") for part in ("--out", f"two.{suffix}")]
+    assert facegan("compare", *runs, *outs).out.split()[-3:] == ["two.csv", "two.json", "two.md"]
+    document = json.loads(Path("two.json").read_text())
+    assert [run["name"] for run in document["runs"]] == runs
+    assert document["parameters"]["evaluate.generated"] == dict(zip(map(run_id, runs), ("16", "17"), strict=True))
+    rows = list(csv.DictReader(Path("two.csv").read_text().splitlines()))
+    assert [(row["score"], row["run"]) for row in rows] == [(row["score"], row["run"]) for row in document["scores"]]
+    changed = next(row for row in document["scores"] if row["score"] == "fd_random" and row["run"] == runs[1])
+    assert changed["at_n"] == 12.3456789 and float(rows[1]["at_n"]) == 12.3456789
+    markdown = Path("two.md").read_text()
+    assert f"| score | {runs[0]} | {runs[1]} |" in markdown and "| Frechet distance (`fd_random`) |" in markdown
+    assert not Path("compare.html").exists()
+
+
+def test_a_format_that_does_not_exist_is_refused_before_any_work(runs: list[str], facegan: Command) -> None:
+    assert "--out two.pdf: should end in .html, .md, .csv, .json" in facegan("compare", "--out", "two.pdf").error
+
+
+def git(*arguments: str) -> None:
+    who = {"GIT_AUTHOR_NAME": "t", "GIT_AUTHOR_EMAIL": "t@t", "GIT_COMMITTER_NAME": "t", "GIT_COMMITTER_EMAIL": "t@t"}
+    subprocess.run(["git", *arguments], check=True, capture_output=True, env={**os.environ, **who})
+
+
+def test_git_revisions_and_experiments_are_compared_with_runs(
+    runs: list[str], facegan: Command, two_runs: tuple[Path, list[str]]
+) -> None:
+    """A DVC experiment is a commit under refs/exps; the real one is in the system tests."""
+    git("init", "-q", "-b", "main")
+    shutil.copytree(two_runs[0] / REPORTS, REPORTS)
+    path = Path("params.yaml")
+    path.write_text((two_runs[0] / "params.yaml").read_text().replace("seed: 1", "seed: 77", 1))
+    git("add", "params.yaml", "reports/evaluate.json")
+    git("commit", "-q", "-m", "one")
+    git("tag", "v1")
+    path.write_text(path.read_text().replace("seed: 77", "seed: 78", 1))
+    git("commit", "-q", "-a", "-m", "two")
+    git("update-ref", "refs/exps/ab/cdef/silly-name", "HEAD")
+    git("update-ref", "refs/exps/stash", "HEAD")
+    ended = facegan("compare", "v1", "silly-name", runs[0])
+    assert ended.code == 0
+    lines = {line[0]: line[1:] for line in (re.split(r"  +", line) for line in ended.out.splitlines())}
+    assert lines["parameters that differ"] == ["v1", "silly-name", runs[0]]
+    assert lines["seed"][:2] == ["77", "78"]
+    assert "no grid" in Page(Path("compare.html")).texts
+    for unknown in ("stash", "--all", "v1:params.yaml"):
+        assert "is no run, experiment or git revision" in facegan("compare", "--", unknown).error
+    git("rm", "-q", "--cached", "reports/evaluate.json")
+    git("commit", "-q", "-m", "without scores")
+    assert "main holds no reports/evaluate.json; commit it" in facegan("compare", "main").error

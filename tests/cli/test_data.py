@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 from kaggle_server import KaggleServer, zipped
 from PIL import Image
+from tracking.made import ROOT
 
+from cli.running import Command
 from facegan.cli.project import Project
 from facegan.data.source import open_source
 from facegan.errors import FaceganError
 from facegan.params_yaml import load_params
-from tests.cli.running import Command
-from tests.tracking.made import ROOT
 
 
 def picture(shade: int) -> bytes:

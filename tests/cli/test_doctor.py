@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from tracking.made import free_port, spec, write_journal, write_params
 
+from cli.running import Command, Ended
 from facegan.cli.project import Project
-from tests.cli.running import Command, Ended
-from tests.tracking.made import free_port, spec, write_journal, write_params
 
 SECRET = "s3cret-pass"
 LINE = re.compile(r"^(ok   |note |fail ) (\S+) +(\S.*)$")

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tracking.made import free_port
 
+from cli.running import Command
 from facegan.cli.project import EXPORTED, Project
 from facegan.cli.record import record_run
-from tests.cli.running import Command
-from tests.tracking.made import free_port
 
 SIZE, GAP = 32, 2
 SECRET = "s3cret-pass"

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from cli.running import Command
 from facegan.cli.project import Project
 from facegan.errors import FaceganError
-from tests.cli.running import Command
 
 COMMANDS = ("recipe", "data", "generate", "compare", "doctor", "record")
 IN_A_PROJECT = (("recipe", "list"), ("recipe", "use", "base"), ("data", "pin"), ("compare",), ("record",))

@@ -6,11 +6,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from tracking.made import ROOT
 
 from facegan.cli.project import Project
 from facegan.errors import FaceganError
 from facegan.tracking.lineage import redact
-from tests.tracking.made import ROOT
 
 
 def git(folder: Path, *arguments: str) -> str:

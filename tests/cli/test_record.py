@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 import requests
+from tracking.made import DAMAGES, damaged_folder, free_port, history, spec, write_journal
 from urllib3.util.retry import Retry
 
+from cli.running import Command
 from facegan.cli.project import RAW, SHARDS, TRAINED, Project
 from facegan.files import read_json
 from facegan.tracking.feed import set_aside, unsent
 from facegan.tracking.lineage import RunSpec
 from facegan.tracking.view import MlflowClient, find_run
-from tests.cli.running import Command
-from tests.tracking.made import DAMAGES, damaged_folder, free_port, history, spec, write_journal
 
 SECRET = "s3cret-pass"
 

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from evaluation.doubles import write_onnx
 
+from cli.running import Command
 from facegan.cli import study_run
 from facegan.cli.project import Project
 from facegan.cli.study import _params, _short
 from facegan.files import sha256
 from facegan.params import Schedule
-from tests.cli.running import Command
-from tests.evaluation.doubles import write_onnx
 
 TINY = "model.latent=8,model.generator.channels=4,model.discriminator.channels=4,train.batch=4,train.samples=4"
 CONTENDERS = (f"base:{TINY}", f"base:{TINY},train.objective=least-squares")

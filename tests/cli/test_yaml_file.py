@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tracking.made import ROOT
 
 from facegan.cli.yaml_file import overlay, read_commented, text, write_commented
 from facegan.errors import FaceganError
 from facegan.params_yaml import parse_params
 from facegan.strict_yaml import read_yaml
-from tests.tracking.made import ROOT
 
 BASE = (ROOT / "recipes/base.yaml").read_text(encoding="utf-8")
 

@@ -11,6 +11,9 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from facegan.evaluation.extractor import Extractor
+from facegan.evaluation.reference import Progress, Reference
+from facegan.evaluation.scores import draw, feature_scores, protocol
+from facegan.randomness import Inputs
 
 
 def means(images: torch.Tensor) -> torch.Tensor:
@@ -41,6 +44,16 @@ class Replay(nn.Module):
         part = self.images[self.place : self.place + len(latent)]
         self.place = (self.place + len(latent)) % len(self.images)
         return part.permute(0, 3, 1, 2) / 127.5 - 1
+
+
+def scores(
+    network: nn.Module, inputs: Inputs, real: Reference, extractor: Extractor, count: int, seed: int, progress: Progress
+) -> dict[str, Any]:
+    """Those in feature space of ``count`` pictures, with their protocol."""
+    n, device = len(real.features_first), torch.device("cpu")
+    fake = draw(network, inputs, extractor, count, n, seed, device, progress)
+    found = feature_scores(real, fake, extractor, seed)
+    return found | {"protocol": protocol(real, fake, extractor, found, seed, ["a"])}
 
 
 def noise(count: int, seed: int = 0, size: int = 8) -> torch.Tensor:

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from parameters import evaluate_params
 
 from evaluation.doubles import colours
 from facegan.errors import FaceganError
 from facegan.evaluation import features
 from facegan.evaluation.features import build_extractor
 from facegan.params import EvaluateParams
-from tests.parameters import evaluate_params
 
 CPU = torch.device("cpu")
 

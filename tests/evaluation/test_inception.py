@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from parameters import evaluate_params
 from PIL import Image
 from pytorch_fid.inception import FID_WEIGHTS_URL, InceptionV3
 
@@ -23,7 +24,6 @@ from facegan.evaluation.inception import build, load_weights
 from facegan.evaluation.judge import generate
 from facegan.evaluation.statistics import FeatureStatistics, frechet_distance
 from facegan.params import InceptionParams
-from tests.parameters import evaluate_params
 
 CPU = torch.device("cpu")
 COUNT = 16  # pictures a side: more than there are living features

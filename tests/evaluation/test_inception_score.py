@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.special import rel_entr, softmax
+from torch_fidelity.metric_isc import isc_features_to_metric
 
 from facegan.evaluation.inception_score import InceptionScore
 
@@ -27,6 +28,8 @@ def published(logits: np.ndarray) -> tuple[float, float]:
 def test_it_is_the_published_formula(count: int, batch: int) -> None:
     logits = torch.randn(count, 30, generator=torch.Generator().manual_seed(count)) * 3
     assert score(logits, batch) == pytest.approx(published(logits.numpy()), rel=1e-9, abs=1e-12)
+    other = tuple(isc_features_to_metric(logits, shuffle=False).values())
+    assert score(logits, batch) == pytest.approx(other, rel=1e-9, abs=1e-12)
 
 
 def test_it_is_one_for_a_single_mode_and_the_number_of_classes_at_best() -> None:

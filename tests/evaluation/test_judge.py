@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from evaluation.doubles import Replay, colours, means, noise
+from evaluation.doubles import Replay, colours, means, noise, scores
 from facegan.evaluation.judge import generate, quick_score
-from facegan.evaluation.scores import reference, scores
+from facegan.evaluation.reference import reference
 from facegan.evaluation.statistics import FeatureStatistics, frechet_distance
 from facegan.randomness import Inputs, latents
 
@@ -105,7 +105,7 @@ def test_the_judge_draws_latents_of_its_own(tmp_path: Path) -> None:
     rows = {tuple(row) for row in torch.cat(judged.seen).tolist()}
     assert len(rows) == 1000
     held = reference(images, colours(), 50, 1, tmp_path, [], "here", lambda count: None)
-    scores(scored, Inputs(3), held, colours(), 1000, 1, CPU, lambda count: None)
+    scores(scored, Inputs(3), held, colours(), 1000, 1, lambda count: None)
     assert len(rows & {tuple(row) for row in torch.cat(scored.seen).tolist()}) == 0
     for purpose in ("train", "samples", "norms", "figure"):
         assert not rows & {tuple(row) for row in latents(1000, 3, 1, purpose).tolist()}

@@ -4,6 +4,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch_fidelity.metric_kid import kernel_mmd
 
 from facegan.evaluation import kernel
 from facegan.evaluation.kernel import kernel_distance
@@ -100,3 +101,23 @@ def test_a_subset_holds_at_most_a_thousand(monkeypatch: pytest.MonkeyPatch) -> N
 def test_fewer_than_two_pictures_are_refused(n: int, m: int) -> None:
     with pytest.raises(ValueError, match="at least 2 samples"):
         kernel_distance(torch.randn(n, 3), torch.randn(m, 3), 0)
+
+
+def test_it_is_torch_fidelitys_on_the_same_pictures() -> None:
+    source = torch.Generator().manual_seed(4)
+    x, y = torch.randn((60, 12), generator=source), torch.randn((60, 12), generator=source) * 1.2
+    settings = {"kid_kernel": "poly", "kid_kernel_poly_degree": 3, "kid_kernel_poly_gamma": None}
+    expected = kernel_mmd(x.double().numpy(), y.double().numpy(), kid_kernel_poly_coef0=1, **settings)
+    assert kernel._unbiased(x, y) == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_error_is_the_spread_over_other_generated_pictures() -> None:
+    """The published spread, over smaller subsets, is wider."""
+    source = torch.Generator().manual_seed(0)
+    real = torch.randn((600, 6), generator=source)
+    found = [kernel_distance(real, torch.randn((600, 6), generator=source) * 1.1, 1) for _ in range(30)]
+    values = torch.tensor([distance.mean for distance in found])
+    error = sum(distance.error or 0 for distance in found) / len(found)
+    assert error == pytest.approx(float(values.std()), rel=0.5)
+    assert sum(distance.std for distance in found) / len(found) > error
+    assert kernel_distance(real, real[:2], 1).error is None

@@ -8,15 +8,15 @@ import onnx
 import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
+from parameters import evaluate_params
 from PIL import Image
 
+from evaluation.doubles import WEIGHT, write_onnx
 from facegan.errors import FaceganError
 from facegan.evaluation.extractor import Extractor
 from facegan.evaluation.onnx_network import onnx_extractor
 from facegan.files import sha256
 from facegan.params import OnnxParams
-from tests.evaluation.doubles import WEIGHT, write_onnx
-from tests.parameters import evaluate_params
 
 CPU = torch.device("cpu")
 

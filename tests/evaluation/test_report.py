@@ -9,9 +9,24 @@ import pytest
 from PIL import Image
 
 from evaluation.doubles import noise
+from facegan.data.labels import Labels
+from facegan.evaluation.figures import Figure
+from facegan.evaluation.metrics import CORRUPTIONS, SEES
 from facegan.evaluation.report import GRIDS, write_report
+from facegan.evaluation.suite import Evaluation, Real
 from facegan.pictures import write_grid
 
+SHARE = {"value": 0.51, "std": 0.02, "floor": 0.87, "floor_std": 0.02, "n": 60}
+CLASSES = [
+    {
+        "label": "hair",
+        "class": "<b>pink</b>",
+        "n": 60,
+        "kid": {"value": 0.0123, "std": 0.002, "floor": 0.0004},
+        "precision": SHARE,
+        "recall": SHARE,
+    }
+]
 HISTORY = """images,loss_generator,loss_discriminator,d_real,d_fake,grad_norm_generator,grad_norm_discriminator,score
 4000,0.9,1.2,0.6,0.4,3.0,2.0,
 8000,1.1,1.0,0.7,0.3,3.5,2.5,17.5
@@ -30,7 +45,15 @@ def report() -> dict[str, Any]:
             "n": 500,
             "subset_size": 250,
         },
-        "protocol": {"extractor": "random", "extractor_sha256": "ab" * 32, "generated": 1000, "real": 1234, "seed": 7},
+        "protocol": {
+            "extractor": "random",
+            "extractor_sha256": "ab" * 32,
+            "generated": 1000,
+            "real": 1234,
+            "seed": 7,
+            "scores": {"fd_random": "Gaussians; against all"},
+        },
+        "warnings": ["the generator <may> be copying"],
     }
 
 
@@ -45,16 +68,16 @@ def config() -> dict[str, Any]:
     }
 
 
-def write(
-    folder: Path, report: dict[str, Any], config: dict[str, Any], history: str = HISTORY, enlarged: float = 0.0
-) -> str:
+def write(folder: Path, report: dict[str, Any], config: dict[str, Any], history: str = HISTORY) -> str:
     folder.mkdir(parents=True)
     (folder.parent / "samples").mkdir()
     (folder.parent / "history.csv").write_text(history)
     for images in range(0, 84_000, 4000):
         write_grid(folder.parent / f"samples/{images:09d}.png", noise(4, images))
-    manifest = {"size": 32, "pictures": {"train": 16_000}, "enlarged": enlarged}
-    write_report(folder, report, noise(36, 1), noise(36, 2), folder.parent, config, manifest)
+    manifest = {"size": 32, "pictures": {"train": 16_000}, "enlarged": 0.0}
+    real = Real(noise(30, 1), noise(8, 4), Labels.none(30), Labels.none(8), manifest)
+    figures = [Figure("neighbors", "Is it copying?", "Groups of four.", noise(16, 3), 8)]
+    write_report(folder, Evaluation(report, noise(36, 2), figures, CLASSES), real, folder.parent, config)
     return (folder / "index.html").read_text()
 
 
@@ -63,6 +86,8 @@ def test_the_figures_and_the_page_are_written(tmp_path: Path, report: dict[str, 
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "real.png",
         "generated.png",
+        "neighbors.png",
+        "classes.json",
         "curves.png",
         "index.html",
     }
@@ -75,7 +100,7 @@ def test_the_figures_and_the_page_are_written(tmp_path: Path, report: dict[str, 
 def test_the_page_stands_alone(tmp_path: Path, report: dict[str, Any], config: dict[str, Any]) -> None:
     page = write(tmp_path / "out", report, config)
     sources = re.findall(r'(?:src|href)="([^"]*)"', page)
-    assert len(sources) == 3 + GRIDS
+    assert len(sources) == 4 + GRIDS
     assert all(source.startswith("data:image/png;base64,") for source in sources)
     assert "http" not in re.sub(r"base64,[\w+/=]+", "", page)
 
@@ -96,6 +121,8 @@ def test_the_page_shows_every_score_its_floor_and_the_whole_protocol(
         "32x32",
     ):
         assert text in page
+    scores = report["protocol"].pop("scores")
+    assert f"<dt>fd_random</dt><dd>{scores['fd_random']}</dd>" in page
     for name, value in report["protocol"].items():
         assert f"<dt>{name.replace('_', ' ')}</dt><dd>{value}</dd>" in page
 
@@ -144,8 +171,25 @@ def test_grids_over_the_training_stand_side_by_side(
     assert captions[0] == "0.0 kimg, 0.0 epochs" and captions[-1] == "80.0 kimg, 5.0 epochs"
 
 
-def test_enlarged_pictures_are_told(tmp_path: Path, report: dict[str, Any], config: dict[str, Any]) -> None:
-    assert "enlarged" not in write(tmp_path / "a/out", report, config)
-    assert "83 % of the training pictures were smaller than 32 pixels" in write(
-        tmp_path / "b/out", report, config, enlarged=0.834
-    )
+def test_figures_and_warnings_are_on_the_page(tmp_path: Path, report: dict[str, Any], config: dict[str, Any]) -> None:
+    page = write(tmp_path / "out", report, config)
+    assert "<h2>Is it copying?</h2>" in page and "<p>Groups of four.</p>" in page
+    assert Image.open(tmp_path / "out/neighbors.png").size == (8 * 10 + 2, 2 * 10 + 2)
+    assert '<p class="warning">The generator &lt;may&gt; be copying.</p>' in page
+
+
+def test_every_score_says_which_way_is_better_and_what_it_sees(
+    tmp_path: Path, report: dict[str, Any], config: dict[str, Any]
+) -> None:
+    page = write(tmp_path / "out", report, config)
+    row = page[page.index("Frechet distance<br>") :].split("</tr>")[0]
+    assert ">lower</td>" in row and f">{', '.join(SEES['fd'])}</td>" in row
+    for corruption in CORRUPTIONS:
+        assert corruption in row
+
+
+def test_classes_have_rows_of_their_own(tmp_path: Path, report: dict[str, Any], config: dict[str, Any]) -> None:
+    page = write(tmp_path / "out", report, config)
+    row = page[page.index("&lt;b&gt;pink") :].split("</tr>")[0]
+    for text in ("0.012 ± 0.002", "0.0004", "0.51", "0.87", "<td>60</td>"):
+        assert text in row

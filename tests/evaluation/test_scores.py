@@ -9,13 +9,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from evaluation.doubles import Replay, colours, means, noise
-from facegan.evaluation import kernel
-from facegan.evaluation import scores as module
+from evaluation.doubles import Replay, colours, means, noise, scores
 from facegan.evaluation.extractor import Extractor
 from facegan.evaluation.kernel import kernel_distance
 from facegan.evaluation.random_network import random_extractor
-from facegan.evaluation.scores import Reference, reference, scores
+from facegan.evaluation.reference import Reference, reference
+from facegan.evaluation.scores import draw
 from facegan.evaluation.statistics import FeatureStatistics, frechet_distance
 from facegan.randomness import Inputs
 
@@ -172,16 +171,17 @@ def test_the_cache_is_no_pickle_and_the_same_bytes(images: torch.Tensor, tmp_pat
 
 @pytest.fixture
 def report(images: torch.Tensor, tmp_path: Path) -> dict[str, Any]:
-    return scores(Replay(noise(300, 5)), Inputs(4), refer(images, tmp_path), colours(), 150, 1, CPU, silent)
+    return scores(Replay(noise(300, 5)), Inputs(4), refer(images, tmp_path), colours(), 150, 1, silent)
 
 
 def test_scores_are_named_by_their_space(tmp_path: Path) -> None:
     names = []
     for extractor in (colours(suffix=""), colours(suffix="_random"), random_extractor(CPU)):
         held = refer(noise(20, size=32), tmp_path, extractor, n=10)
-        names.append(set(scores(Replay(noise(30, 5, size=32)), Inputs(4), held, extractor, 20, 1, CPU, silent)))
-    assert names[0] == {"fid", "kid", "protocol"}
-    assert names[1] == names[2] == {"fd_random", "kid_random", "protocol"}  # nobody takes them for FID
+        names.append(set(scores(Replay(noise(30, 5, size=32)), Inputs(4), held, extractor, 20, 1, silent)))
+    kinds = ("kid", "precision", "recall", "density", "coverage")
+    assert names[0] == {"fid", *kinds, "protocol"}
+    assert names[1] == names[2] == {"fd_random", *(f"{kind}_random" for kind in kinds), "protocol"}  # no FID, clearly
 
 
 def test_every_score_stands_beside_its_floor_at_the_same_n(
@@ -200,8 +200,8 @@ def test_every_score_stands_beside_its_floor_at_the_same_n(
     assert (kid["floor"], kid["floor_std"]) == pytest.approx((floor.mean, floor.std), rel=1e-5)
     assert frechet["n"] == kid["n"] == N
     assert kid["subset_size"] == value.subset_size
-    assert set(frechet) == {"value", "at_n", "floor", "n"}
-    assert set(kid) == {"value", "std", "floor", "floor_std", "n", "subset_size"}
+    assert set(frechet) == {"value", "at_n", "std", "floor", "n"}
+    assert set(kid) == {"value", "std", "floor", "floor_std", "n", "subset_size", "error"}
 
 
 def test_the_protocol_is_complete(report: dict[str, Any]) -> None:
@@ -213,13 +213,13 @@ def test_the_protocol_is_complete(report: dict[str, Any]) -> None:
         "dimensions": 3,
         "generated": 150,
         "real": REAL,
-        "kid": f"100 subsets of {N // 2} from {N} a side",
         "seed": 1,
     }
     for word in ("averaged", "eval mode", "uint8"):
         assert word in protocol["generator"]
+    assert set(protocol["scores"]) == set(report) - {"protocol"}
     for word in ("held out", "not mirrored"):
-        assert word in protocol["real_pictures"]
+        assert word in protocol["scores"]["fd_colours"]
 
 
 def test_a_report_is_json(report: dict[str, Any]) -> None:
@@ -228,27 +228,27 @@ def test_a_report_is_json(report: dict[str, Any]) -> None:
 
 def test_the_same_generator_has_the_same_scores(images: torch.Tensor, tmp_path: Path, report: dict[str, Any]) -> None:
     """From the cache too."""
-    again = scores(Replay(noise(300, 5)), Inputs(4), refer(images, tmp_path), colours(), 150, 1, CPU, silent)
+    again = scores(Replay(noise(300, 5)), Inputs(4), refer(images, tmp_path), colours(), 150, 1, silent)
     assert again == report
 
 
 def test_exactly_as_many_pictures_are_generated_as_asked(images: torch.Tensor, tmp_path: Path) -> None:
     network, counts = Replay(noise(300, 5)), []
-    scores(network, Inputs(7), refer(images, tmp_path), colours(), 130, 3, CPU, counts.append)
+    scores(network, Inputs(7), refer(images, tmp_path), colours(), 130, 3, counts.append)
     drawn = torch.cat(network.seen)
     assert drawn.shape == (130, 7)
     assert sum(counts) == 130
     assert len(drawn.unique(dim=0)) == 130
     other = Replay(noise(300, 5))
-    scores(other, Inputs(7), refer(images, tmp_path), colours(), 130, 4, CPU, silent)
+    scores(other, Inputs(7), refer(images, tmp_path), colours(), 130, 4, silent)
     assert not torch.equal(torch.cat(other.seen), drawn)  # another seed, other latents
 
 
 def test_a_generator_of_real_pictures_scores_at_the_floor_and_a_bad_one_above(tmp_path: Path) -> None:
     pictures = noise(1500)
     held = refer(pictures[:1000], tmp_path, n=500)
-    good = scores(Replay(pictures[1000:]), Inputs(4), held, colours(), 500, 1, CPU, silent)
-    dark = scores(Replay(pictures[1000:] // 2), Inputs(4), held, colours(), 500, 1, CPU, silent)
+    good = scores(Replay(pictures[1000:]), Inputs(4), held, colours(), 500, 1, silent)
+    dark = scores(Replay(pictures[1000:] // 2), Inputs(4), held, colours(), 500, 1, silent)
     assert good["fd_colours"]["at_n"] < 5 * good["fd_colours"]["floor"]
     assert dark["fd_colours"]["at_n"] > 100 * dark["fd_colours"]["floor"]
     distance = good["kid_colours"]
@@ -264,20 +264,13 @@ def test_features_that_are_no_numbers_are_refused_and_not_cached(images: torch.T
     assert not list(tmp_path.iterdir())
     held = refer(images, tmp_path)
     with pytest.raises(ValueError, match="not finite"):
-        scores(Replay(noise(99)), Inputs(4), held, broken, 99, 1, CPU, silent)
+        scores(Replay(noise(99)), Inputs(4), held, broken, 99, 1, silent)
 
 
 def test_a_reference_of_another_space_is_refused(images: torch.Tensor, tmp_path: Path) -> None:
     held = refer(images, tmp_path)
     with pytest.raises(ValueError, match="different extractors"):
-        scores(Replay(noise(99)), Inputs(4), held, colours(sha256="d" * 64), 99, 1, CPU, silent)
-
-
-def test_the_subsets_that_the_protocol_names_are_those_that_are_taken(
-    images: torch.Tensor, tmp_path: Path, report: dict[str, Any]
-) -> None:
-    assert module.SUBSETS == kernel.SUBSETS
-    assert report["protocol"]["kid"].startswith(f"{kernel.SUBSETS} subsets")
+        scores(Replay(noise(99)), Inputs(4), held, colours(sha256="d" * 64), 99, 1, silent)
 
 
 def test_the_inception_score_has_a_real_one_beside_it_whatever_the_order_of_the_pictures(tmp_path: Path) -> None:
@@ -287,9 +280,35 @@ def test_the_inception_score_has_a_real_one_beside_it_whatever_the_order_of_the_
     sure = replace(colours(), classifier=torch.eye(3))
     held = reference(sorted_by_class, sure, 90, 1, tmp_path, ["a"], "here", silent)
     drawn = sorted_by_class[torch.randperm(180, generator=torch.Generator().manual_seed(0))]
-    report = scores(Replay(drawn), Inputs(4), held, sure, 180, 1, CPU, silent)
+    report = scores(Replay(drawn), Inputs(4), held, sure, 180, 1, silent)
     found = report["inception_score"]
     for name in ("value", "at_n", "floor"):
         assert 2.5 < found[name] <= 3.0, name
-    assert found["n"] == 90 and "higher is better" in report["protocol"]["inception_score"]
-    assert "inception_score" not in scores(Replay(drawn), Inputs(4), held, colours(), 180, 1, CPU, silent)
+    assert found["n"] == 90
+    assert "inception_score" not in scores(Replay(drawn), Inputs(4), held, colours(), 180, 1, silent)
+
+
+def test_the_spread_of_a_frechet_distance_is_that_over_other_pictures(tmp_path: Path) -> None:
+    pictures = noise(9000, 3)
+    held = refer(pictures[:1000], tmp_path, n=400)
+    found = [
+        scores(Replay(pictures[start : start + 400]), Inputs(4), held, colours(), 400, 1, silent)["fd_colours"]
+        for start in range(1000, 9000, 400)
+    ]
+    values = torch.tensor([score["at_n"] for score in found])
+    mean_of_spreads = sum(score["std"] for score in found) / len(found)
+    assert mean_of_spreads == pytest.approx(float(values.std()), rel=0.5)
+
+
+def test_precision_and_recall_have_those_of_real_pictures_beside_them(images: torch.Tensor, tmp_path: Path) -> None:
+    real = noise(400)
+    one_mode = real[350:351].expand(200, -1, -1, -1)
+    report = scores(Replay(one_mode), Inputs(4), refer(real, tmp_path, n=150), colours(), 200, 1, silent)
+    assert report["recall_colours"]["value"] < 0.05 < 0.7 < report["recall_colours"]["floor"]
+    assert report["precision_colours"]["n"] == 150
+
+
+def test_pictures_for_the_scores_without_a_network_are_the_first_that_were_drawn(tmp_path: Path) -> None:
+    held, pictures = refer(noise(200), tmp_path), noise(150, 5)
+    drawn = draw(Replay(pictures), Inputs(4), colours(), 150, N, 1, CPU, silent)
+    assert torch.equal(drawn.pictures, pictures) and len(drawn.features) == N == len(held.features_first)

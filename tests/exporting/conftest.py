@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from parameters import model_params
 from safetensors.torch import save_file
 from torch import nn
 
@@ -18,7 +19,6 @@ from facegan.networks import build_generator, initialise
 from facegan.params import ModelParams
 from facegan.randomness import Inputs
 from facegan.training.ema import reestimate_norms
-from tests.parameters import model_params
 
 LATENT, SIZE = 8, 32
 

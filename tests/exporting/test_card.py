@@ -14,7 +14,13 @@ def report() -> dict[str, Any]:
     return {
         "fd_random": {"value": 12.3456, "at_n": 13.5791, "floor": 0.98765, "n": 500},
         "kid_random": {"value": 0.012345, "std": 0.0023, "floor": -0.0004321, "floor_std": 0.001, "n": 500},
-        "protocol": {"extractor": "random", "extractor_sha256": "ab" * 32, "generated": 1000, "kid": "100 subsets"},
+        "protocol": {
+            "extractor": "random",
+            "extractor_sha256": "ab" * 32,
+            "generated": 1000,
+            "scores": {"fd_random": "Gaussians; against all"},
+        },
+        "warnings": ["the generator may be copying"],
     }
 
 
@@ -46,8 +52,16 @@ def test_every_score_is_a_row_with_its_floor(config: dict[str, Any], report: dic
 
 def test_the_whole_protocol_is_told(config: dict[str, Any], report: dict[str, Any]) -> None:
     card = model_card(config, report, PARITY)
+    scores = report["protocol"].pop("scores")
     for name, value in report["protocol"].items():
         assert f"- {name.replace('_', ' ')}: {value}\n" in card
+    assert f"- `fd_random`: {scores['fd_random']}\n" in card
+
+
+def test_warnings_are_told(config: dict[str, Any], report: dict[str, Any]) -> None:
+    assert "\n**The generator may be copying.**\n" in model_card(config, report, PARITY)
+    report["warnings"] = []
+    assert "**" not in model_card(config, report, PARITY).split("## Scores")[1]
 
 
 def test_random_scores_are_said_to_be_no_fid(config: dict[str, Any], report: dict[str, Any]) -> None:

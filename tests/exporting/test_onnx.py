@@ -10,6 +10,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from parameters import model_params
 from torch import nn
 
 import facegan
@@ -17,7 +18,6 @@ from facegan.errors import FaceganError
 from facegan.exporting.onnx import export_onnx, parity
 from facegan.networks import build_generator, initialise
 from facegan.training.ema import reestimate_norms
-from tests.parameters import model_params
 
 
 def session(model: bytes) -> onnxruntime.InferenceSession:

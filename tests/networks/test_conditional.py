@@ -2,12 +2,12 @@
 
 import pytest
 import torch
+from parameters import PUBLISHED, model_params
 from torch.nn import functional
 
 from facegan.networks import build_discriminator, build_generator, initialise
 from facegan.networks.blocks import ConditionalBatchNorm2d
 from facegan.networks.conditional import EMBEDDING, LabelEmbedding
-from tests.parameters import PUBLISHED, model_params
 
 CLASSES = (3, 2)
 LABELS = torch.tensor([[0, 1], [2, 0], [-1, 1], [1, -1], [-1, -1]])

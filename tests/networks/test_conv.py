@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from parameters import model_params
 from torch import nn
 
 from facegan.networks import build_discriminator, build_generator, initialise
 from facegan.params import ModelParams
 from facegan.strict_yaml import read_yaml
-from tests.parameters import model_params
 
 SIZES = (32, 64, 128, 256)
 RECIPES = Path(__file__).parents[2] / "recipes"

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+from parameters import model_params
 from torch import nn
 from torch.nn import functional
 
@@ -11,7 +12,6 @@ from facegan.networks import ARCHITECTURES, build_discriminator, build_generator
 from facegan.networks.stylegan2 import ModulatedConv2d, minibatch_deviation
 from facegan.networks.stylegan2 import initialise as initialise_style
 from facegan.params import ModelParams
-from tests.parameters import model_params
 
 SYSTEMS: list[dict[str, Any]] = [
     *({"network": name} for name in ARCHITECTURES),

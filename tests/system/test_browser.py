@@ -74,7 +74,7 @@ def test_our_pages_fit_the_screen_and_ask_for_nothing_else(
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     grids = len(list((finished.root / "reports/train/samples").glob("*.png")))
-    for path, pictures in ((finished.root / "reports/evaluate/index.html", 3 + grids), (comparison, 1)):
+    for path, pictures in ((finished.root / "reports/evaluate/index.html", 7 + grids), (comparison, 1)):
         page.goto(path.as_uri())
         drawn = page.evaluate("[...document.images].map(i => i.complete && i.naturalWidth > 0)")
         assert drawn == [True] * pictures

@@ -20,6 +20,8 @@ ELSEWHERE = {
     "dvc pull": "test_tracking.py",
     "facegan record": "test_tracking.py",
     "facegan study": "test_study.py",
+    "facegan compare HEAD~1 HEAD --out change.md": "test_run.py, with an experiment",
+    "python -m benchmarks.corruptions": "test_corruptions.py, with fewer pictures",
     "facegan study conv-64 base:model.generator.upsample=resize --images 200000 --seeds 3": "test_study.py, shorter",
     "facegan generate --label hair_colour=pink --label accessory=ribbon --out pink.png": "test_run.py, with labels",
     "facegan generate --each hair_colour --count 8 --out rows.png": "test_run.py, with labels",

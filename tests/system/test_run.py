@@ -69,6 +69,8 @@ def test_plots_are_drawn_by_dvc(finished: Clone) -> None:
     page = (finished.root.parent / "plots/index.html").read_text()
     assert "loss_generator" in page
     assert "step_loss_discriminator" in page
+    shown = {path.name.rsplit("_", 1)[-1] for path in (finished.root.parent / "plots").rglob("*.png")}
+    assert {"generated.png", "neighbors.png", "interpolation.png"} <= shown
 
 
 def test_the_export_runs_without_the_pipeline(finished: Clone, tmp_path) -> None:
@@ -131,6 +133,8 @@ def test_labels_go_from_the_pictures_to_the_generator_that_leaves(data_ready: Cl
     (run,) = clone.runs()
     assert_whole(clone, run.info.run_id)
     assert Image.open(clone.root / "reports/train/samples/000000960.png").size == (2 + 2 * 34, 2 + 13 * 34)
+    scores = json.loads((clone.root / "reports/evaluate.json").read_text())
+    assert 0 <= scores["label_accuracy_tilt"]["value"] <= 1 and "label_accuracy_hair_colour" in run.data.metrics
     card = (clone.root / "models/export/MODEL_CARD.md").read_text()
     assert "- tilt: left, none, right" in card and '--label "hair_colour=black"' in card
     for label in ("pink", "blue"):
@@ -144,3 +148,15 @@ def test_labels_go_from_the_pictures_to_the_generator_that_leaves(data_ready: Cl
     assert "model.labels: the pictures have no label 'hair'; those that they have are" in clone.run(
         "dvc", "repro", "train", code=255
     )
+
+
+def test_an_experiment_is_compared_with_the_revision_it_started_from(finished: Clone, tmp_path) -> None:
+    clone = finished.copy(tmp_path / "clone")
+    clone.run("dvc", "exp", "run", "-n", "fewer", "-S", "evaluate.generated=30")
+    output = clone.run("facegan", "compare", "HEAD", "fewer", "--out", "change.md", "--out", "compare.html")
+    lines = {line.split("  ")[0]: line for line in output.splitlines()}
+    assert lines["evaluate.generated"].split()[1:] == ["40", "30"]
+    assert "refused: n 30, not 40" in lines["fd_random"]
+    assert "| Memorization (`memorization`) |" in (clone.root / "change.md").read_text()
+    assert (clone.root / "compare.html").read_text().count("<img") == 2  # pictures from DVC's cache
+    assert "holds no reports/evaluate.json" in clone.run("facegan", "compare", "HEAD~1", code=1)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from facegan.tracking.view import MlflowClient, Server
-from tests.tracking import made
+from tracking import made
 
 
 @pytest.fixture(autouse=True)

@@ -93,12 +93,12 @@ def begin_project(folder: Path) -> None:
     global _project
     if _project is not None:
         return
-    code = "import sys; from pathlib import Path; from tests.tracking.made import write_outputs as write"
+    code = "import sys; from pathlib import Path; from tracking.made import write_outputs as write"
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-c", f"{code}; write(Path(sys.argv[1]))", str(folder / "project")],
             cwd=ROOT,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "tests")},
             stdout=log,
             stderr=log,
         )

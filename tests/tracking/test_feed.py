@@ -15,7 +15,7 @@ from facegan.tracking import feed
 from facegan.tracking.feed import Feed, send, send_backlog, set_aside, unsent
 from facegan.tracking.journal import Journal
 from facegan.tracking.view import MlflowClient, RunView, Server, find_run
-from tests.tracking.made import (
+from tracking.made import (
     DAMAGES,
     MlflowServer,
     damaged_folder,
@@ -93,14 +93,14 @@ def test_a_training_that_was_killed_is_said_so_and_goes_on_as_the_same_run(worki
     code = """
 import os, sys, time; from pathlib import Path
 from facegan.tracking.feed import Feed
-from tests.tracking.made import write_journal
+from tracking.made import write_journal
 folder, uri, artifacts, lock = sys.argv[1:]
 write_journal(Path(folder), range(1, 3), end=None)
 Feed(Path(folder), uri, "facegan", Path(artifacts), Path(lock))
 time.sleep(600)
 """
     places = [str(working), local.uri, str(local.artifacts), str(local.lock)]
-    training = subprocess.Popen([sys.executable, "-c", code, *places], cwd=Path(__file__).parents[2])
+    training = subprocess.Popen([sys.executable, "-c", code, *places], cwd=Path(__file__).parents[1])
     client = MlflowClient(local.uri)
     wait_for(lambda: find_run(local, "a" * 64), 60, "the run")
     training.kill()

@@ -26,7 +26,7 @@ from facegan.tracking.lineage import (
     training_key,
     write_environments,
 )
-from tests.tracking.made import tiny_params
+from tracking.made import tiny_params
 
 PARAMS = tiny_params()
 KEYS = list(flatten(PARAMS.model_dump()))

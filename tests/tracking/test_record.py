@@ -14,7 +14,7 @@ from facegan.files import read_json
 from facegan.tracking.lineage import RunSpec
 from facegan.tracking.record import Outputs, record
 from facegan.tracking.view import MlflowClient, Server
-from tests.tracking.made import artifacts, held, history, pictures
+from tracking.made import artifacts, held, history, pictures
 
 
 def outputs(root: Path) -> Outputs:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from facegan.tracking import view
 from facegan.tracking.view import MlflowClient, RunView, Server, find_run
-from tests.tracking.made import artifacts, history, pictures, spec
+from tracking.made import artifacts, history, pictures, spec
 
 
 def test_a_lineage_is_one_run_however_often_it_is_opened(server: Server, client: MlflowClient) -> None:
@@ -71,14 +71,14 @@ def test_processes_that_open_a_new_database_at_once_make_one_run(tmp_path: Path)
 import sys; from pathlib import Path
 from facegan.tracking import view
 from facegan.tracking.view import RunView, Server
-from tests.tracking.made import spec
+from tracking.made import spec
 folder = Path(sys.argv[1])
 server = Server(f"sqlite:///{folder}/mlflow.db", "facegan", folder / "mlartifacts", folder / "lock")
 print(RunView(server, spec()).run_id)
 """
-    root = Path(__file__).parents[2]
+    tests = Path(__file__).parents[1]
     processes = [
-        subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=root, stdout=subprocess.PIPE, text=True)
+        subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=tests, stdout=subprocess.PIPE, text=True)
         for _ in range(4)
     ]
     ids = [process.communicate()[0].strip() for process in processes]

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 import torch
+from parameters import model_params, train_params
 
 from facegan.data.batches import to_network
 from facegan.data.labels import Labels
 from facegan.training.draws import Draws
-from tests.parameters import model_params, train_params
 from training.tiny import CPU, SIZE, Tiny
 
 NAMES = {"shade": ["dark", "light"], "tint": ["blue", "red"]}

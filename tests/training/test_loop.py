@@ -15,6 +15,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from parameters import model_params
 from PIL import Image
 from torch import nn
 
@@ -30,7 +31,6 @@ from facegan.training import loop
 from facegan.training.draws import Draws
 from facegan.training.loop import NotFinite, Plan, Stopped
 from facegan.training.state import TrainingState, weights
-from tests.parameters import model_params
 from training.tiny import CPU, STEPS, TICK, Tiny
 
 WEIGHTS = ("generator", "generator-last", "discriminator")

@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from parameters import model_params
 from torch import nn
 from torch.nn import functional
 
 from facegan.networks import build_discriminator, initialise
 from facegan.training.penalties import gradient_penalty, squared_gradient
-from tests.parameters import model_params
 
 STEP = 1e-6
 

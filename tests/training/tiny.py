@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from parameters import model_params, train_params
 from torch import nn
 
 from facegan.data.labels import Labels
@@ -16,7 +17,6 @@ from facegan.training.outputs import write_history, write_models
 from facegan.training.state import TrainingState
 from facegan.training.step import COLUMNS
 from facegan.training.working import WorkingFolder
-from tests.parameters import model_params, train_params
 
 CPU = torch.device("cpu")
 SIZE = 32

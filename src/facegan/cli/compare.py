@@ -1,119 +1,154 @@
-"""`facegan compare`: what differs between runs, how they score, and their last grids side by side."""
+"""`facegan compare`: what differs between runs, how they score, and their last grids side by side.
+
+A run is a git revision, a DVC experiment, or one in MLflow (its id, its name, or a beginning of either). Each is held
+against the first that has the score: better or worse when the difference is more than two standard errors, and refused
+when its protocol is another.
+"""
 
 import argparse
-import base64
-import re
-from dataclasses import dataclass
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from facegan.cli.project import Project
 from facegan.errors import FaceganError
 from facegan.files import write_atomic
 
-# Numbers worth a row; what a step or a tick measured has charts in MLflow.
-_NOT_SCORES = re.compile(
-    "(step_|grad_|loss_|d_real|d_fake|data/|images_per_second|memory_mib|penalty)|.*(?<!_at)_n$|.*_subset_size$"
-)
+REPORT = "metrics/evaluate.json"
 
 
 @dataclass(frozen=True)
 class Compared:
-    """A run as the comparison shows it; ``grid`` is the PNG of its last samples."""
+    """A run as the comparison shows it: its ``report`` is that of `evaluate`, ``grid`` the PNG of its last samples."""
 
     id: str
     name: str
     params: dict[str, str]
-    scores: dict[str, float]
-    grid: bytes | None
+    report: dict[str, Any] = field(default_factory=dict)
+    grid: bytes | None = None
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = commands.add_parser("compare", help="compare runs in MLflow", description=__doc__)
-    parser.add_argument("runs", nargs="*", metavar="RUN", help="run ids, or beginnings of ids or names; default: all")
-    parser.add_argument("--out", type=Path, default=Path("compare.html"), help="the page; default compare.html")
+    parser = commands.add_parser(
+        "compare",
+        help="compare runs, experiments and revisions",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("runs", nargs="*", metavar="RUN", help="default: every run in MLflow, the newest first")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        action="append",
+        help="write it there too: .html, .md, .csv or .json; may be repeated; default compare.html",
+    )
     parser.set_defaults(run=_compare)
 
 
 def _compare(options: argparse.Namespace) -> None:
+    from facegan.cli.compare_formats import FORMATS, table
+
+    paths = options.out or [Path("compare.html")]
+    for path in paths:
+        if path.suffix not in FORMATS:
+            raise FaceganError(f"compare: --out {path}: should end in {', '.join(FORMATS)}")
     runs = _load(Project.find(), options.runs)
-    sections = {"parameters that differ": _differing(runs), "scores": _scores(runs)}
-    for title, rows in sections.items():
-        print(columns([title, *(run.name for run in runs)], rows))
-        print()
-    write_atomic(options.out, _page(runs, sections))
-    print(options.out)
+    print(table(runs))
+    for path in paths:
+        write_atomic(path, FORMATS[path.suffix](runs))
+        print(path)
 
 
 def _load(project: Project, wanted: list[str]) -> list[Compared]:
-    """The runs that are asked for, in that order; all of the experiment, the newest first, when none is."""
-    server = project.server()  # first: it quiets MLflow before the import
-    import mlflow
+    """Those that are asked for, in that order; every run in MLflow when none is."""
+    from facegan.cli.revisions import read_revision
 
-    from facegan.tracking.lineage import redact
-
-    try:
-        client = mlflow.MlflowClient(server.uri)
-        experiment = client.get_experiment_by_name(server.experiment)
-        found = list(client.search_runs([experiment.experiment_id], max_results=1000)) if experiment else []
+    revisions = {name: read_revision(project, name) for name in wanted}  # git first: it needs no server
+    if wanted and None not in revisions.values():
+        return [run for run in revisions.values() if run is not None]
+    in_mlflow = _Runs(project)
+    if not wanted:
+        found = in_mlflow.all()
         if not found:
-            raise FaceganError(f"compare: experiment {server.experiment!r} holds no run yet; `dvc repro` makes one")
-        return [_read(client, run) for run in ([_pick(found, name) for name in wanted] if wanted else found)]
-    except FaceganError:
-        raise
-    except Exception as error:  # MLflow lets those of its database, of HTTP and of its stores through
-        reason = (redact(str(error)).splitlines() or [type(error).__name__])[0]
-        raise FaceganError(f"compare: MLflow does not answer: {reason}") from error
+            raise FaceganError(f"compare: experiment {in_mlflow.experiment!r} holds no run yet; `dvc repro` makes one")
+        return [in_mlflow.read(run) for run in found]
+    runs = []
+    for name in wanted:
+        if (revision := revisions[name]) is not None:
+            runs.append(revision)
+            continue
+        fits = in_mlflow.fitting(name)
+        if len(fits) == 1:
+            runs.append(in_mlflow.read(fits[0]))
+        else:
+            there = ", ".join(f"{run.info.run_id[:8]} ({run.info.run_name})" for run in (fits or in_mlflow.all())[:10])
+            raise FaceganError(
+                f"compare: {name!r} fits {len(fits)} runs; they are {there}"
+                if fits
+                else f"compare: {name!r} is no run, experiment or git revision; in MLflow there are {there or 'none'}"
+            )
+    return runs
 
 
-def _pick(runs: list[Any], wanted: str) -> Any:
-    fits = [run for run in runs if wanted in (run.info.run_id, run.info.run_name)] or [
-        run
-        for run in runs
-        if run.info.run_id.startswith(wanted)
-        or run.info.run_name.startswith(wanted)
-        or run.data.tags.get("facegan.lineage", "").startswith(wanted)
-    ]
-    if len(fits) == 1:
-        return fits[0]
-    names = ", ".join(f"{run.info.run_id[:8]} ({run.info.run_name})" for run in (fits or runs)[:10])
-    raise FaceganError(f"compare: {wanted!r} fits {len(fits)} runs; " + ("they are " if fits else "there are ") + names)
+class _Runs:
+    """Those of the experiment in MLflow; whatever MLflow raises becomes one line."""
 
+    def __init__(self, project: Project) -> None:
+        server = project.server()  # first: it quiets MLflow before the import
+        import mlflow
 
-def _read(client: Any, run: Any) -> Compared:
-    scores = {key: value for key, value in run.data.metrics.items() if not _NOT_SCORES.match(key)}
-    grids = {
-        int(entry.path.split("+step+")[1].split("+")[0]): entry.path
-        for entry in client.list_artifacts(run.info.run_id, "images")
-        if entry.path.startswith("images/samples+step+") and entry.path.endswith(".png")
-    }
-    grid = None
-    if grids:
-        grid = Path(client.download_artifacts(run.info.run_id, grids[max(grids)])).read_bytes()
-    status = "" if run.info.status == "FINISHED" else f" ({run.info.status.lower()})"
-    return Compared(run.info.run_id, run.info.run_name + status, dict(run.data.params), scores, grid)
+        self.experiment = server.experiment
+        with server.locked():  # a new database is made by one process
+            self._client = self._asked(lambda: mlflow.MlflowClient(server.uri))
+        self._found: list[Any] | None = None
 
+    def all(self) -> list[Any]:
+        if self._found is None:
+            experiment = self._asked(lambda: self._client.get_experiment_by_name(self.experiment))
+            self._found = (
+                list(self._asked(lambda: self._client.search_runs([experiment.experiment_id], max_results=1000)))
+                if experiment
+                else []
+            )
+        return self._found
 
-def _differing(runs: list[Compared]) -> list[list[str]]:
-    keys = sorted({key for run in runs for key in run.params})
-    rows = [[key, *(run.params.get(key, "") for run in runs)] for key in keys]
-    return [row for row in rows if len(set(row[1:])) > 1]
+    def fitting(self, wanted: str) -> list[Any]:
+        """By id or name; else by the beginning of an id, a name or a lineage."""
+        return [run for run in self.all() if wanted in (run.info.run_id, run.info.run_name)] or [
+            run
+            for run in self.all()
+            if run.info.run_id.startswith(wanted)
+            or run.info.run_name.startswith(wanted)
+            or run.data.tags.get("facegan.lineage", "").startswith(wanted)
+        ]
 
+    def read(self, run: Any) -> Compared:
+        read: Compared = self._asked(lambda: self._read(run))
+        return read
 
-def _scores(runs: list[Compared]) -> list[list[str]]:
-    keys = sorted({key for run in runs for key in run.scores})
-    return [[key, *(f"{run.scores[key]:.5g}" if key in run.scores else "" for run in runs)] for key in keys]
+    def _read(self, run: Any) -> Compared:
+        identity = run.info.run_id
+        grids = {
+            int(entry.path.split("+step+")[1].split("+")[0]): entry.path
+            for entry in self._client.list_artifacts(identity, "images")
+            if entry.path.startswith("images/samples+step+") and entry.path.endswith(".png")
+        }
+        grid = self._artifact(identity, grids[max(grids)]) if grids else None
+        scored = [entry.path for entry in self._client.list_artifacts(identity, "metrics")]
+        report = json.loads(self._artifact(identity, REPORT)) if REPORT in scored else {}
+        status = "" if run.info.status == "FINISHED" else f" ({run.info.status.lower()})"
+        return Compared(identity, run.info.run_name + status, dict(run.data.params), report, grid)
 
+    def _artifact(self, run: str, path: str) -> bytes:
+        return Path(self._client.download_artifacts(run, path)).read_bytes()
 
-def columns(header: list[str], rows: list[list[str]]) -> str:
-    widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
-    lines = [header, ["-" * width for width in widths], *rows]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines)
+    def _asked(self, ask: Callable[[], Any]) -> Any:
+        from facegan.tracking.lineage import redact
 
-
-def _page(runs: list[Compared], sections: dict[str, list[list[str]]]) -> str:
-    environment = Environment(loader=PackageLoader("facegan.cli", "pages"), autoescape=True, undefined=StrictUndefined)
-    grids = [base64.b64encode(run.grid).decode() if run.grid else None for run in runs]
-    return environment.get_template("compare.html").render(runs=runs, sections=sections, grids=grids)
+        try:
+            return ask()
+        except Exception as error:  # MLflow lets those of its database, of HTTP and of its stores through
+            reason = (redact(str(error)).splitlines() or [type(error).__name__])[0]
+            raise FaceganError(f"compare: MLflow does not answer: {reason}") from error

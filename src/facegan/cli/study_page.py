@@ -10,7 +10,7 @@ from typing import Any
 import matplotlib
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from facegan.cli.compare import columns
+from facegan.cli.compare_formats import columns
 from facegan.cli.study import Result
 from facegan.files import write_atomic
 
@@ -82,7 +82,8 @@ def write_page(folder: Path, results: Results, about: dict[str, str]) -> Path:
 
 def _names(report: dict[str, Any]) -> tuple[str, str]:
     """Of the Frechet and the kernel distance in a report."""
-    frechet, kernel = list(report)[:2]
+    (frechet,) = (name for name in report if name == "fid" or name.startswith("fd_"))
+    (kernel,) = (name for name in report if name.startswith("kid"))
     return frechet, kernel
 
 

@@ -22,7 +22,8 @@ from facegan.evaluation.extractor import Extractor
 from facegan.evaluation.features import build_extractor
 from facegan.evaluation.judge import quick_score
 from facegan.evaluation.random_network import random_extractor
-from facegan.evaluation.scores import reference, scores
+from facegan.evaluation.reference import SCORING_SEED, reference
+from facegan.evaluation.scores import draw, feature_scores, protocol
 from facegan.exporting.model import load_generator
 from facegan.files import json_digest, write_json
 from facegan.params import Params
@@ -43,7 +44,6 @@ CODE = (
     "randomness.py",
     "training",
 )  # that decides a result
-SCORING_SEED = 1  # of latents and floors: the same for every contender
 
 
 class Bench:
@@ -152,7 +152,9 @@ class Bench:
         held = reference(
             self._real, extractor, n, SCORING_SEED, self._cache, self._digests, self._environment(), _quietly
         )
-        return scores(network, inputs, held, extractor, self._generated, SCORING_SEED, self._device, _quietly)
+        fake = draw(network, inputs, extractor, self._generated, n, SCORING_SEED, self._device, _quietly)
+        found = feature_scores(held, fake, extractor, SCORING_SEED)
+        return found | {"protocol": protocol(held, fake, extractor, found, SCORING_SEED, self._digests)}
 
     def _environment(self) -> str:
         return f"{describe(self._device)}, {torch.get_num_threads()} threads, torch {torch.__version__}"

@@ -1,5 +1,6 @@
 """The Inception network of published FID, from pytorch-fid, with weights whose digest is checked."""
 
+from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import patch
 
@@ -16,16 +17,23 @@ from facegan.params import InceptionParams
 def inception_extractor(params: InceptionParams, root: Path, device: torch.device) -> Extractor:
     """pytorch-fid's InceptionV3, pool3 features (Heusel et al., 2017). Raises FaceganError without its weights."""
     weights = load_weights(params, root)
-    network = build(weights).to(device)
+    protocol = {"resize": "bilinear to 299x299, inside pytorch-fid's InceptionV3"}
+    # Without its bias, as published scores have it.
+    return Extractor(
+        "inception", "", params.sha256, 2048, protocol, features_of(weights, device), weights["fc.weight"].to(device)
+    )
+
+
+def features_of(weights: dict[str, torch.Tensor], device: torch.device) -> Callable[[torch.Tensor], torch.Tensor]:
+    """uint8 [n, h, w, 3] to pool3 features float32 [n, 2048]."""
+    network = build(weights).to(device).to(memory_format=torch.channels_last)  # half as fast again on a CPU
 
     def extract(images: torch.Tensor) -> torch.Tensor:
         pictures = images.to(device).permute(0, 3, 1, 2).to(torch.float32) / 255
         features: torch.Tensor = network(pictures)[0][:, :, 0, 0]
         return features
 
-    protocol = {"resize": "bilinear to 299x299, inside pytorch-fid's InceptionV3"}
-    # Without its bias, as published scores have it.
-    return Extractor("inception", "", params.sha256, 2048, protocol, extract, weights["fc.weight"].to(device))
+    return extract
 
 
 def load_weights(params: InceptionParams, root: Path) -> dict[str, torch.Tensor]:

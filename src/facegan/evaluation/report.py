@@ -10,42 +10,41 @@ import matplotlib
 import torch
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from facegan.files import write_atomic
+from facegan.evaluation.metrics import CORRUPTIONS, metric, scores_of, sees
+from facegan.evaluation.suite import GRID, Evaluation, Real
+from facegan.files import write_atomic, write_json
 from facegan.pictures import write_grid
 
 matplotlib.use("Agg")
 from matplotlib import pyplot
 
-FIGURE_PICTURES = 36
 GRIDS = 12  # of the training, on the page
 
 
-def write_report(
-    folder: Path,
-    report: dict[str, Any],
-    real: torch.Tensor,
-    generated: torch.Tensor,
-    training: Path,
-    config: dict[str, Any],
-    manifest: dict[str, Any],
-) -> None:
-    """``real.png``, ``generated.png``, ``curves.png`` and the self-contained ``index.html``.
+def write_report(folder: Path, done: Evaluation, real: Real, training: Path, config: dict[str, Any]) -> None:
+    """``real.png``, ``generated.png``, ``curves.png``, one for each figure, and the self-contained ``index.html``.
 
-    ``real`` and ``generated`` are uint8 [n, h, w, 3]; ``training`` holds the training's ``history.csv`` and
-    ``samples``; ``manifest`` is that of the shards.
+    ``training`` holds the training's ``history.csv`` and ``samples``. Scores of classes are in ``classes.json`` too.
     """
-    write_grid(folder / "real.png", real)
-    write_grid(folder / "generated.png", generated)
+    report, manifest = done.report, real.manifest
+    write_grid(folder / "real.png", torch.cat([real.train[:GRID], real.held_out[:GRID]])[:GRID])
+    write_grid(folder / "generated.png", done.grid)
+    for figure in done.figures:
+        write_grid(folder / f"{figure.name}.png", figure.pictures, figure.columns)
     write_atomic(folder / "curves.png", _curves(training / "history.csv"))
-    figures = {path.stem: _data_uri(path) for path in sorted(folder.glob("*.png"))}
+    write_json(folder / "classes.json", done.classes)
+    pictures = {path.stem: _data_uri(path) for path in sorted(folder.glob("*.png"))}
     environment = Environment(
         loader=PackageLoader("facegan.evaluation", "pages"), autoescape=True, undefined=StrictUndefined
     )
-    scores = {name: score for name, score in report.items() if name != "protocol"}
     page = environment.get_template("report.html").render(
-        scores=scores,
+        scores=[(name, metric(name), sees(name), score) for name, score in scores_of(report).items()],
+        corruptions=CORRUPTIONS,
+        warnings=report["warnings"],
         protocol=report["protocol"],
-        figures=figures,
+        figures=done.figures,
+        classes=done.classes,
+        pictures=pictures,
         grids=_grids(training / "samples", manifest["pictures"]["train"]),
         config=config,
         manifest=manifest,

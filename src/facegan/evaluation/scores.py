@@ -1,106 +1,59 @@
 """The scores of a generator against real pictures, each with its real-against-real floor and its protocol."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import reduce
+from operator import add
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
 from torch import nn
 
-from facegan.evaluation.extractor import BATCH, Extractor
+from facegan.evaluation.extractor import Extractor
 from facegan.evaluation.inception_score import SPLITS, InceptionScore
 from facegan.evaluation.judge import generate
-from facegan.evaluation.kernel import SUBSETS, kernel_distance
-from facegan.evaluation.statistics import FeatureStatistics, frechet_distance
-from facegan.files import json_digest, write_atomic
+from facegan.evaluation.kernel import kernel_distance
+from facegan.evaluation.metrics import metric
+from facegan.evaluation.neighbors import K_DENSITY, manifold_scores
+from facegan.evaluation.pixels import MOST
+from facegan.evaluation.reference import Progress, Reference
+from facegan.evaluation.spread import entry, groups, jackknife
+from facegan.evaluation.statistics import FeatureStatistics, frechet_distance, frechet_distances
+from facegan.files import json_digest
 from facegan.randomness import Inputs
 from facegan.randomness import generator as random_generator
 
-Progress = Callable[[int], object]  # told how many pictures went by
+Scores = dict[str, dict[str, Any]]  # by name: value, spread, floor, n and more
 
 
 @dataclass(frozen=True)
-class Reference:
-    """Real pictures in feature space: all of them, and two disjoint sets of ``n`` for the floor."""
+class Generated:
+    """What a generator drew, in feature space: all of it as statistics, and the first of it as it is.
+
+    ``features`` float32 [n, d], as many as the floor has; ``pictures`` uint8 [m, size, size, 3], at most 5,000;
+    ``asked`` int64 [count, columns] are the labels that they were asked for, of no columns without;
+    ``certainty`` are Inception Scores of all and of the first n, where the extractor has a classifier.
+    """
 
     everything: FeatureStatistics
     first: FeatureStatistics
-    second: FeatureStatistics
-    features_first: torch.Tensor  # float32 [n, d]
-    features_second: torch.Tensor  # float32 [n, d]
+    features: torch.Tensor
+    pictures: torch.Tensor
+    certainty: tuple[InceptionScore, InceptionScore]
+    asked: torch.Tensor
 
 
-def reference(
-    images: torch.Tensor,
-    extractor: Extractor,
-    n: int,
-    seed: int,
-    cache: Path,
-    digests: list[str],
-    environment: str,
-    progress: Progress,
-) -> Reference:
-    """Features of uint8 ``images`` [m, h, w, 3], from ``cache`` when the same have been there before.
-
-    ``digests`` are those of the shards: with the extractor, the ``environment`` (device, threads, torch), ``n`` and
-    the seed they decide the result.
-    """
-    key = json_digest([sorted(digests), extractor.sha256, extractor.protocol, environment, n, seed])
-    path = cache / f"reference-{key[:16]}.safetensors"
-    names = ("everything", "first", "second")
-    if path.is_file():
-        try:
-            held = load_file(path)
-            progress(len(images))
-            everything, first, second = (FeatureStatistics.from_tensors(held, name, extractor.sha256) for name in names)
-            return Reference(everything, first, second, held["features_first"], held["features_second"])
-        except (SafetensorError, KeyError):  # cut short or another layout: computed again
-            path.unlink()
-    order = torch.randperm(len(images), generator=random_generator(seed, "floor"))
-    member = torch.zeros(len(images), dtype=torch.int8)
-    member[order[:n]], member[order[n : 2 * n]] = 1, 2
-    statistics = [FeatureStatistics(extractor.sha256) for _ in names]
-    kept: dict[int, list[torch.Tensor]] = {1: [], 2: []}
-    for part, features in zip(member.split(BATCH), extractor.batches(images), strict=True):
-        statistics[0].update(features)
-        for which in (1, 2):
-            chosen = features[part == which]
-            statistics[which].update(chosen)
-            kept[which].append(chosen.cpu())
-        progress(len(part))
-    everything, first, second = statistics
-    result = Reference(everything, first, second, torch.cat(kept[1]), torch.cat(kept[2]))
-    tensors = {"features_first": result.features_first, "features_second": result.features_second}
-    for name, part_statistics in zip(names, statistics, strict=True):
-        tensors |= part_statistics.tensors(name)
-    write_atomic(path, save(tensors))
-    return result
-
-
-def scores(
-    network: nn.Module,
-    inputs: Inputs,
-    real: Reference,
-    extractor: Extractor,
-    generated: int,
-    seed: int,
-    device: torch.device,
-    progress: Progress,
-) -> dict[str, Any]:
-    """Frechet and kernel distance of ``generated`` pictures, with floors, as ``reports/evaluate.json`` holds them.
-
-    Of the Frechet distance, ``at_n`` and ``floor`` are over n pictures a side and may be compared with each other, and
-    ``value`` is over all. The kernel distance is unbiased and needs no more than n a side.
-    """
-    n = len(real.features_first)
+def measured(
+    pictures: Iterable[torch.Tensor], extractor: Extractor, count: int, n: int, progress: Progress
+) -> Generated:
+    """``count`` pictures that come in batches uint8 [b, size, size, 3]; the features of the first ``n`` are kept."""
     everything, first = FeatureStatistics(extractor.sha256), FeatureStatistics(extractor.sha256)
     kept: list[torch.Tensor] = []
-    certainty = InceptionScore(generated), InceptionScore(n), InceptionScore(n)
+    seen: list[torch.Tensor] = []
+    certainty = InceptionScore(count), InceptionScore(n)
     done = 0
-    for images in generate(network, inputs.draw(generated, seed, "evaluate"), device):
+    for images in pictures:
+        seen.append(images[: max(0, MOST - done)].cpu())
         for features in extractor.batches(images):
             everything.update(features)
             chosen = features[: max(0, n - done)]
@@ -111,50 +64,98 @@ def scores(
             kept.append(chosen.cpu())
             done += len(features)
         progress(len(images))
-    fake = torch.cat(kept)
-    kid = kernel_distance(real.features_first, fake, seed)
-    kid_floor = kernel_distance(real.features_first, real.features_second, seed)
-    frechet = "fid" if not extractor.suffix else f"fd{extractor.suffix}"
-    report: dict[str, Any] = {
-        frechet: {
-            "value": frechet_distance(real.everything, everything),
-            "at_n": frechet_distance(real.first, first),
-            "floor": frechet_distance(real.first, real.second),
-            "n": n,
-        },
-        f"kid{extractor.suffix}": {
-            "value": kid.mean,
-            "std": kid.std,
-            "floor": kid_floor.mean,
-            "floor_std": kid_floor.std,
-            "n": n,
-            "subset_size": kid.subset_size,
-        },
-        "protocol": {
-            "extractor": extractor.name,
-            "extractor_sha256": extractor.sha256,
-            **extractor.protocol,
-            "dimensions": extractor.dimensions,
-            "generated": everything.count,
-            "real": real.everything.count,
-            "real_pictures": "all shards, training and held out, not mirrored",
-            "generator": "averaged weights, eval mode, rounded to uint8",
-            "kid": f"{SUBSETS} subsets of {kid.subset_size} from {n} a side",
-            "seed": seed,
-        },
+    return Generated(everything, first, torch.cat(kept), torch.cat(seen), certainty, torch.empty((count, 0)))
+
+
+def draw(
+    network: nn.Module,
+    inputs: Inputs,
+    extractor: Extractor,
+    count: int,
+    n: int,
+    seed: int,
+    device: torch.device,
+    progress: Progress,
+) -> Generated:
+    """What ``network`` draws to be scored, on latents that nothing else uses."""
+    drawn = inputs.draw(count, seed, "evaluate")
+    found = measured(generate(network, drawn, device), extractor, count, n, progress)
+    return replace(found, asked=drawn[1]) if len(drawn) > 1 else found
+
+
+def feature_scores(real: Reference, fake: Generated, extractor: Extractor, seed: int) -> Scores:
+    """Every score in the extractor's space, with floors.
+
+    Of the Frechet distance, ``at_n`` and ``floor`` are over n pictures a side and may be compared with each other, and
+    ``value`` is over all. The others need no more than n a side.
+    """
+    n, suffix = len(real.features_first), extractor.suffix
+    found: Scores = {
+        f"fd{suffix}" if suffix else "fid": entry(
+            frechet_distance(real.everything, fake.everything),
+            _frechet_spread(real.first, fake.features),
+            frechet_distance(real.first, real.second),
+            None,
+            n,
+            at_n=frechet_distance(real.first, fake.first),
+        ),
+        f"kid{suffix}": _kernel(real, fake, seed),
     }
     if extractor.classifier is not None:
-        # Splits are of consecutive pictures, and real ones may be sorted by class.
-        order = torch.randperm(n, generator=random_generator(seed, "inception score"))
-        certainty[2].update(real.features_first[order].to(extractor.classifier.device) @ extractor.classifier.T)
-        report["protocol"]["inception_score"] = f"{SPLITS} splits; higher is better; floor is that of real pictures"
-        (value, std), (at_n, _), (of_real, std_of_real) = (score.result() for score in certainty)
-        report["inception_score"] = {
-            "value": value,
-            "std": std,
-            "at_n": at_n,
-            "floor": of_real,
-            "floor_std": std_of_real,
-            "n": n,
-        }
-    return report
+        found["inception_score"] = _inception_score(real, fake, extractor.classifier, seed)
+    if n > K_DENSITY:
+        floors = manifold_scores(real.features_first, real.features_second)
+        for name, share in manifold_scores(real.features_first, fake.features).items():
+            found[f"{name}{suffix}"] = share.beside(floors[name])
+    return found
+
+
+def protocol(
+    real: Reference, fake: Generated, extractor: Extractor, found: Scores, seed: int, digests: list[str]
+) -> dict[str, Any]:
+    """What decides the numbers in ``found``, beside the generator; ``digests`` are those of the shards."""
+    return {
+        "extractor": extractor.name,
+        "extractor_sha256": extractor.sha256,
+        **extractor.protocol,
+        "dimensions": extractor.dimensions,
+        "generated": fake.everything.count,
+        "real": real.everything.count,
+        "pictures": json_digest(sorted(digests)),
+        "generator": "averaged weights, eval mode, rounded to uint8",
+        "seed": seed,
+        "scores": {name: f"{metric(name).definition}; against {metric(name).real}" for name in found},
+    }
+
+
+def _kernel(real: Reference, fake: Generated, seed: int) -> dict[str, Any]:
+    found = kernel_distance(real.features_first, fake.features, seed)
+    floor = kernel_distance(real.features_first, real.features_second, seed)
+    n = len(real.features_first)
+    error = {"error": found.error} if found.error is not None else {}
+    return entry(found.mean, found.std, floor.mean, floor.std, n, subset_size=found.subset_size, **error)
+
+
+def _inception_score(real: Reference, fake: Generated, classifier: torch.Tensor, seed: int) -> dict[str, Any]:
+    n = len(real.features_first)
+    # Splits are of consecutive pictures, and real ones may be sorted by class.
+    order = torch.randperm(n, generator=random_generator(seed, "inception score"))
+    of_real = InceptionScore(n)
+    of_real.update(real.features_first[order].to(classifier.device) @ classifier.T)
+    (value, std), (at_n, _) = (score.result() for score in fake.certainty)
+    floor, floor_std = of_real.result()
+    return entry(value, std, floor, floor_std, n, at_n=at_n, error=std / min(SPLITS, n) ** 0.5)
+
+
+def _frechet_spread(real: FeatureStatistics, features: torch.Tensor) -> float | None:
+    """Standard error of the distance between ``real`` and ``features`` float [n, d]."""
+    group = groups(len(features))
+    parts = [FeatureStatistics(real.extractor).update(features[group == number]) for number in group.unique().tolist()]
+    rest = [
+        reduce(add, (part for place, part in enumerate(parts) if place != number), FeatureStatistics(real.extractor))
+        for number in range(len(parts))
+    ]
+    if any(part.count < 2 for part in rest):
+        return None
+    distances = frechet_distances(real, rest)
+    return jackknife(len(features), lambda number: distances[number])

@@ -1,5 +1,6 @@
 """Mean and covariance of features, gathered in a stream, and the Frechet distance between two of them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -48,6 +49,20 @@ class FeatureStatistics:
             raise ValueError(f"a covariance needs at least 2 samples, there are {self.count}")
         return (self._products - torch.outer(self._sum, self._sum) / self.count) / (self.count - 1)
 
+    def __add__(self, other: "FeatureStatistics") -> "FeatureStatistics":
+        """Of both sets together. Raises ValueError when their feature spaces differ."""
+        if self.extractor != other.extractor:
+            raise ValueError("the two sets of features come from different extractors")
+        if not self.count or not other.count:
+            return self if self.count else other
+        moved = other._shift - self._shift
+        cross = torch.outer(other._sum, moved)
+        products = other._products + cross + cross.T + other.count * torch.outer(moved, moved)
+        total = self._sum + other._sum + other.count * moved
+        return FeatureStatistics(
+            self.extractor, self.count + other.count, self._shift, total, self._products + products
+        )
+
     def tensors(self, prefix: str) -> dict[str, torch.Tensor]:
         """For a safetensors file."""
         values = {"count": torch.tensor(self.count), "shift": self._shift, "sum": self._sum, "products": self._products}
@@ -67,15 +82,24 @@ def frechet_distance(real: FeatureStatistics, fake: FeatureStatistics) -> float:
     eigenvalues of R' S2 R with S1 = R R': symmetric, so that no matrix square root and no complex number is needed.
     Raises ValueError when the feature spaces differ or there are fewer than two samples.
     """
-    if real.extractor != fake.extractor:
-        raise ValueError("the two sets of features come from different extractors")
-    covariance_real, covariance_fake = real.covariance.cpu(), fake.covariance.cpu()
+    return frechet_distances(real, [fake])[0]
+
+
+def frechet_distances(real: FeatureStatistics, fakes: Sequence[FeatureStatistics]) -> list[float]:
+    """``frechet_distance`` of each of ``fakes``; the real covariance is taken apart once."""
+    covariance_real = real.covariance.cpu()
     values, vectors = torch.linalg.eigh(covariance_real)
     root = vectors * values.clamp_min(0).sqrt()
-    product = root.T @ covariance_fake @ root
-    trace = torch.linalg.eigvalsh((product + product.T) / 2).clamp_min(0).sqrt().sum()
-    difference = real.mean.cpu() - fake.mean.cpu()
-    distance = difference @ difference + covariance_real.trace() + covariance_fake.trace() - 2 * trace
-    if not torch.isfinite(distance):
-        raise ValueError("the statistics are not finite")
-    return max(0.0, float(distance))  # two equal sets come out at minus a rounding error
+    distances = []
+    for fake in fakes:
+        if real.extractor != fake.extractor:
+            raise ValueError("the two sets of features come from different extractors")
+        covariance_fake = fake.covariance.cpu()
+        product = root.T @ covariance_fake @ root
+        trace = torch.linalg.eigvalsh((product + product.T) / 2).clamp_min(0).sqrt().sum()
+        difference = real.mean.cpu() - fake.mean.cpu()
+        distance = difference @ difference + covariance_real.trace() + covariance_fake.trace() - 2 * trace
+        if not torch.isfinite(distance):
+            raise ValueError("the statistics are not finite")
+        distances.append(max(0.0, float(distance)))  # two equal sets come out at minus a rounding error
+    return distances

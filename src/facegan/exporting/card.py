@@ -10,6 +10,9 @@ def model_card(config: dict[str, Any], report: dict[str, Any], parity: dict[str,
     loader = PackageLoader("facegan.exporting", "shipped")
     environment = Environment(loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)  # noqa: S701 - Markdown
     protocol = report["protocol"]
-    scores = {name: value for name, value in report.items() if name != "protocol"}
+    scores = {name: value for name, value in report.items() if name not in ("protocol", "warnings")}
     template = environment.get_template("MODEL_CARD.md.jinja")
-    return template.render(config=config, scores=scores, protocol=protocol, parity=parity) + "\n"
+    return (
+        template.render(config=config, scores=scores, protocol=protocol, warnings=report["warnings"], parity=parity)
+        + "\n"
+    )

@@ -81,12 +81,16 @@ def _metrics(outputs: Outputs, config: dict[str, Any]) -> Iterator[tuple[str, in
                 step = int(row.pop("images"))
                 yield from ((prefix + key, step, float(value)) for key, value in row.items() if value)
     report = read_json(outputs.reports / "evaluate.json")
-    report.pop("protocol")
-    for key, value in flatten(report).items():
-        name = key.removesuffix(".value").replace(".", "_")
-        yield name, config["images"], float(value)
+    scores = {name: score for name, score in report.items() if name not in ("protocol", "warnings")}
+    for key, value in flatten(scores).items():
+        yield _allowed(key.removesuffix(".value").replace(".", "_")), config["images"], float(value)
     for key, value in flatten(read_json(outputs.reports / "data.json")).items():
-        yield "data/" + "".join(c if c.isalnum() or c in "-_ /" else "_" for c in key), 0, float(value)
+        yield "data/" + _allowed(key), 0, float(value)
+
+
+def _allowed(key: str) -> str:
+    """In the letters that MLflow allows in the name of a metric."""
+    return "".join(c if c.isalnum() or c in "-_ /" else "_" for c in key)
 
 
 def _log_data_set(view: RunView, outputs: Outputs) -> None:

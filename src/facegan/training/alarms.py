@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
+from facegan.evaluation.checkerboard import checkerboard, line_spectra
+
 WON = 0.04  # above the least that its loss can be, a discriminator is sure of both sides; 1.39 is chance, with "bce"
 COLLAPSED = 0.35  # of the real pictures' diversity
 WARM_UP = 50_000  # images shown before pictures are expected to differ
@@ -16,31 +18,12 @@ def diversity(images: torch.Tensor) -> float:
 
     ``images`` uint8 [n, size, size, 3]; not a number for fewer than two.
     """
-    seen = functional.adaptive_avg_pool2d(_planes(images), 8).flatten(1).double()
+    planes = images.permute(0, 3, 1, 2).float().cpu()
+    seen = functional.adaptive_avg_pool2d(planes, 8).flatten(1).double()
     if len(seen) < 2:
         return float("nan")
     distances = torch.cdist(seen, seen, compute_mode="donot_use_mm_for_euclid_dist")
     return float(distances.fill_diagonal_(torch.inf).min(1).values.mean())
-
-
-def checkerboard(images: torch.Tensor) -> float:
-    """Energy of brightness at the frequencies that upsampling leaves, over that of their neighbours; about 1 without.
-
-    A transposed convolution repeats the spectrum of what it enlarges (Odena et al., 2016; Durall et al., 2020): its
-    last two layers show as lines at a half and a quarter of the sampling frequency. Mean over both and both directions.
-    """
-    gray = _planes(images).double().mean(1)
-    ratios = []
-    for lines in (gray, gray.mT):
-        energy = torch.fft.rfft(lines).abs().square().mean((0, 1))
-        half, quarter = len(energy) - 1, (len(energy) - 1) // 2
-        beside = ([half - 2, half - 1], [quarter - 2, quarter - 1, quarter + 1, quarter + 2])
-        ratios += [energy[at] / energy[near].mean() for at, near in zip((half, quarter), beside, strict=True)]
-    return float(torch.stack(ratios).mean())
-
-
-def _planes(images: torch.Tensor) -> torch.Tensor:
-    return images.permute(0, 3, 1, 2).float().cpu()
 
 
 def least_loss(bounded: bool, label_smoothing: float) -> float:
@@ -60,15 +43,16 @@ class Watch:
     @classmethod
     def on(cls, real: torch.Tensor, samples: int) -> "Watch":
         # Diversity depends on the number of pictures, the spectrum does not: more are steadier.
-        return cls(diversity(real[:samples]), checkerboard(real[:1000]))
+        return cls(diversity(real[:samples]), checkerboard(line_spectra(real[:1000])))
 
     def measure(self, grid: torch.Tensor) -> dict[str, float]:
         """``diversity`` and ``checkerboard``, 1 where the grid is as the real pictures are."""
-        values = {
-            "diversity": diversity(grid) / self.real_diversity if self.real_diversity > 0 else float("nan"),
-            "checkerboard": checkerboard(grid) / self.real_checkerboard if self.real_checkerboard > 0 else float("nan"),
+        pairs = {
+            "diversity": (diversity(grid), self.real_diversity),
+            "checkerboard": (checkerboard(line_spectra(grid)), self.real_checkerboard),
         }
-        return {name: value for name, value in values.items() if value == value}
+        # Of one picture, or beside real ones without variety, there is none.
+        return {name: value / real for name, (value, real) in pairs.items() if value == value and real > 0}
 
 
 def alarms(values: dict[str, float], images: int, least: float) -> list[str]:

@@ -1,0 +1,69 @@
+"""Whether generated pictures are copies of training pictures, judged by pictures that no training has seen."""
+
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional
+
+from facegan.evaluation.neighbors import Share, squared_distances
+
+SIDE = 16  # pixels at which pictures are compared
+NEIGHBORS = 5
+EXPECTED = 0.05  # share of held-out pictures that count as copies, which sets the threshold
+ENOUGH = 20  # held-out pictures, for such a share to be one
+BATCH = 4096
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """Of m pictures ``distance`` float32 [m, k] to the nearest k training pictures and their ``index`` int64 [m, k]."""
+
+    distance: torch.Tensor
+    index: torch.Tensor
+
+    @property
+    def closeness(self) -> torch.Tensor:
+        """float32 [m]: distance to the nearest over the mean of the others'; near 0 for a copy.
+
+        A blurred or common face is near to many pictures, and has a ratio near 1 for all that (cf. Carlini et al.,
+        2023, section 4.2, on ratios to several neighbours).
+        """
+        return self.distance[:, 0] / self.distance[:, 1:].mean(1).clamp_min(1e-6)
+
+
+def nearest(images: torch.Tensor, train: torch.Tensor) -> Nearest:
+    """Of uint8 ``images`` [m, size, size, 3] in ``train`` [n, size, size, 3] or its mirror images, seen at 16x16.
+
+    Raises ValueError for fewer than six training pictures.
+    """
+    if len(train) <= NEIGHBORS:
+        raise ValueError(f"nearest neighbours need at least {NEIGHBORS + 1} training pictures, there are {len(train)}")
+    wanted = _small(images).flatten(1)
+    squares, index = [], []
+    for start in range(0, len(train), BATCH):
+        small = _small(train[start : start + BATCH].to(images.device))
+        found = torch.minimum(
+            squared_distances(wanted, small.flatten(1)), squared_distances(wanted, small.flip(3).flatten(1))
+        ).topk(min(NEIGHBORS + 1, len(small)), largest=False)
+        squares.append(found.values)
+        index.append(found.indices + start)
+    best = torch.cat(squares, 1).topk(NEIGHBORS + 1, largest=False)
+    return Nearest(best.values.sqrt(), torch.cat(index, 1).gather(1, best.indices))
+
+
+def memorized(generated: Nearest, held_out: Nearest) -> Share:
+    """Share of generated pictures that are closer to one training picture than all but 5 % of held-out pictures are.
+
+    0.05 is what held-out pictures themselves have, by this definition: a generator that knows no training picture
+    better than they do has about as much.
+    """
+    return Share.of(generated.closeness < held_out.closeness.quantile(EXPECTED))
+
+
+def _small(images: torch.Tensor) -> torch.Tensor:
+    """float32 [n, 3, 16, 16] about 0, in grey levels; a few at a time, as they are large before."""
+    parts = []
+    for part in images.split(64):
+        planes = part.permute(0, 3, 1, 2).to(torch.float32) - 127.5
+        parts.append(functional.interpolate(planes, (SIDE, SIDE), mode="area"))
+    return torch.cat(parts)

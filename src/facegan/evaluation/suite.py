@@ -1,0 +1,101 @@
+"""Everything that is measured of a generator, and the pictures that a report shows of it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from facegan.data.labels import Labels
+from facegan.evaluation.extractor import Extractor
+from facegan.evaluation.figures import Figure, by_density, closest_to_training, truncation, walks
+from facegan.evaluation.judge import generate
+from facegan.evaluation.labels import class_scores, label_accuracy, train_classifier
+from facegan.evaluation.pixels import RealPictures, copies, pixel_scores
+from facegan.evaluation.reference import SCORING_SEED, Progress, Reference
+from facegan.evaluation.scores import draw, feature_scores, protocol
+from facegan.evaluation.warnings import warnings
+from facegan.randomness import Inputs
+
+GRID = 36  # pictures
+
+
+@dataclass(frozen=True)
+class Real:
+    """Pictures uint8 [n, size, size, 3] of both splits with their labels, and how they became so."""
+
+    train: torch.Tensor
+    held_out: torch.Tensor
+    train_labels: Labels
+    held_out_labels: Labels
+    manifest: dict[str, Any]
+
+    @property
+    def labels(self) -> Labels:
+        """Of all pictures."""
+        return Labels(self.train_labels.names, torch.cat([self.train_labels.table, self.held_out_labels.table]))
+
+    @property
+    def digests(self) -> list[str]:
+        return [shard["sha256"] for shard in self.manifest["shards"]]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """``report`` is that of ``reports/evaluate.json``; ``grid`` uint8 [36, size, size, 3]; ``classes`` a row each."""
+
+    report: dict[str, Any]
+    grid: torch.Tensor
+    figures: list[Figure]
+    classes: list[dict[str, Any]]
+
+
+def evaluate_generator(
+    network: nn.Module,
+    latent: int,
+    real: Real,
+    reference: Reference,
+    extractor: Extractor,
+    generated: int,
+    seed: int,
+    device: torch.device,
+    progress: Progress,
+) -> Evaluation:
+    """Score ``generated`` pictures of ``network``, which takes labels where ``real`` has names of classes.
+
+    ``seed`` is that of its latents. Which real pictures it is held against, and how, is the same for every seed, so
+    that two trainings differ in nothing else.
+    """
+    labels = real.labels
+    inputs = Inputs(latent, labels.table)
+    n = len(reference.features_first)
+    fake = draw(network, inputs, extractor, generated, n, seed, device, progress)
+    pictures = RealPictures.of(real.train, real.held_out, n, SCORING_SEED)
+    found = feature_scores(reference, fake, extractor, SCORING_SEED)
+    found |= pixel_scores(pictures, fake.pictures, SCORING_SEED)
+    near = copies(pictures, fake.pictures)
+    if near is not None:
+        found["memorization"] = near[1]
+    classes = []
+    if labels.names:
+        classes = class_scores(reference, fake.features, fake.asked, labels, SCORING_SEED)
+        classifier = train_classifier(real.train, real.train_labels, SCORING_SEED, device)
+        asked = fake.asked[: len(fake.pictures)]
+        found |= label_accuracy(classifier, fake.pictures, asked, real.held_out, real.held_out_labels, device)
+    about = protocol(reference, fake, extractor, found, seed, real.digests)
+    if labels.names:
+        about["labels"] = f"{', '.join(labels.names)}: drawn as the real pictures have them"
+    told = warnings(found, extractor.dimensions, real.manifest["enlarged"])
+
+    def of_any_class(latents: torch.Tensor) -> torch.Tensor:
+        return torch.cat([part.cpu() for part in generate(network, inputs.of_any_class(latents), device)])
+
+    chosen = inputs.draw(GRID, seed, "figure")
+    figures = [closest_to_training(fake.pictures, near[0], real.train)] if near is not None else []
+    figures += [
+        by_density(fake.pictures, fake.features, reference.features_first),
+        walks(of_any_class, chosen[0]),
+        truncation(of_any_class, chosen[0]),
+    ]
+    grid = next(generate(network, chosen, device)).cpu()
+    return Evaluation({**found, "protocol": about, "warnings": told}, grid, figures, classes)
