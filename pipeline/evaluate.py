@@ -10,6 +10,7 @@ from facegan.data.batches import load_split
 from facegan.data.labels import Labels
 from facegan.data.manifest import SPLITS, read_manifest
 from facegan.errors import FaceganError
+from facegan.evaluation.comparison import at_its_floor
 from facegan.evaluation.features import build_extractor
 from facegan.evaluation.metrics import scores_of
 from facegan.evaluation.reference import SCORING_SEED, reference
@@ -58,7 +59,7 @@ def evaluate(project: Project) -> None:
     for text in done.report["warnings"]:
         print(f"evaluate: {text}")
     for name, score in scores_of(done.report).items():
-        print(f"evaluate: {name} {score['value']:.4g}, floor {score['floor']:.4g} at {score['n']} a side")
+        print(f"evaluate: {name} {at_its_floor(score):.4g}, real pictures {score['floor']:.4g}, at {score['n']} a side")
 
 
 if __name__ == "__main__":

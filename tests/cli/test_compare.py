@@ -122,9 +122,12 @@ def test_the_page_shows_the_same_with_the_last_grids_side_by_side(
         assert shown.tobytes() == grid.tobytes()
 
 
-def test_without_names_all_runs_are_compared_the_newest_first(runs: list[str], facegan: Command) -> None:
+def test_without_names_all_runs_are_compared_with_the_oldest(runs: list[str], facegan: Command) -> None:
     ended = facegan("compare")
-    assert re.split(r"  +", ended.out.splitlines()[0])[1:] == runs[::-1]
+    lines = ended.out.splitlines()
+    assert re.split(r"  +", lines[0])[1:] == runs
+    (row,) = (line for line in lines if line.startswith("kid_random "))
+    assert row.index(" base") < row.index("≈")
 
 
 def test_a_run_may_be_named_by_the_beginning_of_its_id_or_lineage_or_by_its_name(

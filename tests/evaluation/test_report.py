@@ -116,7 +116,7 @@ def test_the_page_shows_every_score_its_floor_and_the_whole_protocol(
         "0.01235",
         "0.0023",
         "-0.0004321",
-        "<td>500</td>",
+        '<td class="more">500</td>',
         "76,000 images",
         "32x32",
     ):

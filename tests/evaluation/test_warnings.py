@@ -43,7 +43,7 @@ def test_what_is_wrong_is_told(name: str, value: float, said: str) -> None:
 
 def test_a_few_pictures_in_many_dimensions_are_told() -> None:
     (text,) = told(dimensions=2048)
-    assert "fd_random is over 1000 pictures, fewer than its 2048 dimensions" in text
+    assert "fd_random is computed from 1000 pictures, fewer than its 2048 dimensions" in text
 
 
 def test_enlarged_pictures_are_told() -> None:
@@ -59,3 +59,9 @@ def test_what_the_spread_explains_is_not_told() -> None:
 def test_what_has_no_known_spread_is_not_told() -> None:
     found = {**WELL, "memorization": {"value": 0.5, "floor": 0.05, "n": 2}}
     assert warnings(found, 480, 0.0) == []
+
+
+def test_scores_that_are_left_out_are_told() -> None:
+    kept = {name: score for name, score in WELL.items() if name not in ("memorization", "precision_random")}
+    few, copies = warnings(kept, 480, 0.0)
+    assert few.startswith("too few pictures for precision") and copies.startswith("too few held-out pictures")

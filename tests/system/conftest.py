@@ -21,6 +21,7 @@ BIN = Path(sys.executable).parent
 TINY = {
     "data.synthetic.count": 96,
     "preprocess.size": 32,
+    "preprocess.held_out": 0.3,  # enough to judge copies by
     "model.latent": 8,
     "model.generator.channels": 4,
     "model.discriminator.channels": 4,

@@ -54,6 +54,9 @@ def guarded(work: Callable[[], None], debug: bool) -> int:
             raise
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except BrokenPipeError:  # `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at its end
+        return 141
     except OSError as error:
         if debug or error.errno not in _USERS:
             raise

@@ -37,7 +37,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("runs", nargs="*", metavar="RUN", help="default: every run in MLflow, the newest first")
+    parser.add_argument("runs", nargs="*", metavar="RUN", help="default: every run in MLflow, the oldest first")
     parser.add_argument(
         "--out",
         type=Path,
@@ -73,7 +73,7 @@ def _load(project: Project, wanted: list[str]) -> list[Compared]:
         found = in_mlflow.all()
         if not found:
             raise FaceganError(f"compare: experiment {in_mlflow.experiment!r} holds no run yet; `dvc repro` makes one")
-        return [in_mlflow.read(run) for run in found]
+        return [in_mlflow.read(run) for run in reversed(found)]
     runs = []
     for name in wanted:
         if (revision := revisions[name]) is not None:

@@ -10,10 +10,15 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from facegan.cli.compare import Compared
-from facegan.evaluation.comparison import incomparable, verdict
+from facegan.evaluation.comparison import error, incomparable, verdict
 from facegan.evaluation.metrics import METRICS, known, rank, scores_of
 
-MARKS = {"better": "better", "worse": "worse", "no difference": "≈"}
+MARKS = {"base": "base", "better": "better", "worse": "worse", "no difference": "≈"}
+
+ABOUT = (
+    "Each against the base, the first that has the score; ± is a standard error over the pictures, real is what real "
+    "pictures read, ≈ is no difference beyond two errors."
+)
 
 
 def differing(runs: list[Compared]) -> list[list[str]]:
@@ -36,7 +41,7 @@ def judged(runs: list[Compared]) -> list[dict[str, Any]]:
             protocols = base.report["protocol"], run.report["protocol"]
             reason = None if run is base else incomparable(name, protocols[0], of_base["n"], protocols[1], entry["n"])
             said = "base" if run is base else None if reason else verdict(name, of_base, entry)
-            numbers = {key: entry.get(key) for key in ("value", "std", "at_n", "floor", "n")}
+            numbers = {key: entry.get(key) for key in ("value", "std", "at_n", "floor", "n")} | {"error": error(entry)}
             rows.append({"score": name, "run": run.name, "id": run.id, **numbers, "verdict": said, "refused": reason})
     return rows
 
@@ -54,9 +59,9 @@ def _cell(row: dict[str, Any] | None) -> str:
     if row["refused"]:
         return f"refused: {row['refused']}"
     value = row["value"] if row["at_n"] is None else row["at_n"]
-    spread = f" ± {row['std']:.2g}" if row["std"] is not None else ""
-    mark = MARKS.get(row["verdict"], "")
-    return f"{value:.4g}{spread} (real {row['floor']:.4g}) {mark}".rstrip()
+    spread = f" ± {row['error']:.2g}" if row["error"] is not None else ""
+    mark = MARKS[row["verdict"]]
+    return f"{value:.4g}{spread} (real {row['floor']:.4g}) {mark}"
 
 
 def columns(header: list[str], rows: list[list[str]]) -> str:
@@ -67,10 +72,8 @@ def columns(header: list[str], rows: list[list[str]]) -> str:
 
 def table(runs: list[Compared]) -> str:
     names = [run.name for run in runs]
-    return "\n\n".join(
-        columns([title, *names], rows)
-        for title, rows in (("parameters that differ", differing(runs)), ("scores", scores(runs)))
-    )
+    parts = (("parameters that differ", differing(runs)), ("scores", scores(runs)))
+    return "\n\n".join([*(columns([title, *names], rows) for title, rows in parts), ABOUT])
 
 
 def _markdown(runs: list[Compared]) -> str:
@@ -80,10 +83,7 @@ def _markdown(runs: list[Compared]) -> str:
         named = [[_title(row[0]) if title == "score" else row[0], *row[1:]] for row in rows]
         lines += [_row([title, *(run.name for run in runs)]), _row(["---"] * (len(runs) + 1))]
         lines += [*(_row(row) for row in named), ""]
-    lines.append(
-        "Each against the first that has the score, at the count that real pictures have; real is what they read "
-        "against others. ≈: no difference beyond two standard errors."
-    )
+    lines.append(ABOUT)
     return "\n".join(lines) + "\n"
 
 
@@ -98,7 +98,7 @@ def _row(cells: list[str]) -> str:
 def _csv(runs: list[Compared]) -> str:
     content = io.StringIO()
     rows = judged(runs)
-    fields = ["score", "run", "id", "value", "std", "at_n", "floor", "n", "verdict", "refused"]
+    fields = ["score", "run", "id", "value", "std", "at_n", "floor", "n", "error", "verdict", "refused"]
     writer = csv.DictWriter(content, fields, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
@@ -115,7 +115,7 @@ def _page(runs: list[Compared]) -> str:
     environment = Environment(loader=PackageLoader("facegan.cli", "pages"), autoescape=True, undefined=StrictUndefined)
     grids = [base64.b64encode(run.grid).decode() if run.grid else None for run in runs]
     sections = {"parameters that differ": differing(runs), "scores": scores(runs)}
-    return environment.get_template("compare.html").render(runs=runs, sections=sections, grids=grids)
+    return environment.get_template("compare.html").render(runs=runs, sections=sections, grids=grids, about=ABOUT)
 
 
 FORMATS: dict[str, Callable[[list[Compared]], str]] = {".html": _page, ".md": _markdown, ".csv": _csv, ".json": _json}

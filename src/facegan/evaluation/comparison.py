@@ -18,6 +18,8 @@ def incomparable(name: str, protocol: dict[str, Any], n: int, other: dict[str, A
         return "a score of another version"
     labels = ("labels",) if known(name) == "label_accuracy" else ()  # one network judges all of them
     for key in ("pictures", *labels, *(_SPACE if metric(name).in_features else ())):
+        if protocol.get(key) != other.get(key) and key == "pictures":
+            return "other pictures"
         if protocol.get(key) != other.get(key):
             return f"{key.replace('_', ' ')} {_short(other.get(key))}, not {_short(protocol.get(key))}"
     definition, of_other = (about.get("scores", {}).get(name) for about in (protocol, other))

@@ -3,7 +3,9 @@
 from typing import Any
 
 from facegan.evaluation.comparison import error
+from facegan.evaluation.memorization import ENOUGH
 from facegan.evaluation.metrics import known
+from facegan.evaluation.neighbors import K_DENSITY
 from facegan.evaluation.spread import certain
 
 CERTAIN = 3.0  # standard errors
@@ -43,9 +45,13 @@ def warnings(found: dict[str, dict[str, Any]], dimensions: int, enlarged: float)
                 )
             case "fd" | "fid" if score["n"] < dimensions:
                 said.append(
-                    f"{name} is over {score['n']} pictures, fewer than its {dimensions} dimensions: it is mostly bias; "
-                    "hold it against its floor, and trust the kernel distance more"
+                    f"{name} is computed from {score['n']} pictures, fewer than its {dimensions} dimensions: it is "
+                    "mostly bias; hold it against its floor, and trust the kernel distance more"
                 )
+    if not any(known(name) == "precision" for name in found):
+        said.append(f"too few pictures for precision, recall, density and coverage: {K_DENSITY + 1} a side are needed")
+    if "memorization" not in found:
+        said.append(f"too few held-out pictures to see copies by: {ENOUGH} are needed (preprocess.held_out)")
     if enlarged >= 0.01:
         said.append(
             f"{enlarged:.0%} of the training pictures were smaller than this size and were enlarged: what they lack, "
