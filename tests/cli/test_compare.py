@@ -267,3 +267,11 @@ def test_git_revisions_and_experiments_are_compared_with_runs(
     git("rm", "-q", "--cached", "reports/evaluate.json")
     git("commit", "-q", "-m", "without scores")
     assert "main holds no reports/evaluate.json; commit it" in facegan("compare", "main").error
+
+
+def test_the_spread_that_is_shown_is_the_one_that_decides(runs: list[str], facegan: Command) -> None:
+    """Of a kernel distance the standard error, not the published spread over subsets."""
+    out = facegan("compare", *runs, "--out", "two.json").out
+    shown = next(row for row in json.loads(Path("two.json").read_text())["scores"] if row["score"] == "kid_random")
+    (line,) = (line for line in out.splitlines() if line.startswith("kid_random "))
+    assert f"± {shown['error']:.2g} " in line and f"{shown['error']:.2g}" != f"{shown['std']:.2g}"

@@ -8,6 +8,7 @@ from torch_fidelity.metric_kid import kernel_mmd
 
 from facegan.evaluation import kernel
 from facegan.evaluation.kernel import kernel_distance
+from facegan.evaluation.spread import groups, jackknife
 from facegan.randomness import generator
 
 
@@ -121,3 +122,10 @@ def test_the_error_is_the_spread_over_other_generated_pictures() -> None:
     assert error == pytest.approx(float(values.std()), rel=0.5)
     assert sum(distance.std for distance in found) / len(found) > error
     assert kernel_distance(real, real[:2], 1).error is None
+
+
+def test_the_error_is_the_jackknifes_term_by_term() -> None:
+    source = torch.Generator().manual_seed(2)
+    real, fake = torch.randn((12, 4), generator=source), torch.randn((23, 4), generator=source) * 1.3
+    expected = jackknife(len(fake), lambda number: oracle(real, fake[groups(len(fake)) != number]))
+    assert kernel_distance(real, fake, 1).error == pytest.approx(expected, rel=1e-4)

@@ -224,3 +224,18 @@ def test_statistics_survive_a_file() -> None:
     assert torch.equal(read.covariance, statistics.covariance)
     with pytest.raises(KeyError):
         FeatureStatistics.from_tensors(statistics.tensors("x"), "y", "space")
+
+
+def test_statistics_of_parts_add_up_to_those_of_all() -> None:
+    """Each part sums about the mean of its first batch, which is not that of the part."""
+    features = torch.randn((90, 5), generator=torch.Generator().manual_seed(0)) * 3 + torch.arange(90)[:, None] / 9
+    parts = [
+        FeatureStatistics("a").update(features[start : start + 11]).update(features[start + 11 : start + 30])
+        for start in (0, 30, 60)
+    ]
+    total, whole = FeatureStatistics("a") + parts[0] + parts[1] + parts[2], FeatureStatistics("a").update(features)
+    assert total.count == whole.count
+    torch.testing.assert_close(total.mean, whole.mean, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(total.covariance, whole.covariance, rtol=1e-10, atol=1e-10)
+    with pytest.raises(ValueError, match="different extractors"):
+        parts[0] + FeatureStatistics("b").update(features)
