@@ -27,7 +27,7 @@ from facegan.evaluation.metrics import METRICS, SEES, metric, sees
 from facegan.evaluation.pixels import RealPictures, copies, pixel_scores
 from facegan.evaluation.random_network import random_extractor
 from facegan.evaluation.reference import reference
-from facegan.evaluation.scores import Scores, feature_scores, measured
+from facegan.evaluation.scores import Scores, extracted, feature_scores, measured
 from facegan.evaluation.spread import certain
 from facegan.params import PreprocessParams
 from facegan.randomness import generator
@@ -166,11 +166,11 @@ def score(setting: Setting, pictures: torch.Tensor, extractor: Extractor, cache:
     """Every score that needs no download."""
     everything = torch.cat([setting.real.train, setting.real.held_out])
     real = reference(everything, extractor, setting.count, SEED, cache, [str(len(everything))], "", lambda _: None)
-    fake = measured(pictures.split(64), extractor, len(pictures), setting.count, lambda _: None)
+    fake = measured(extracted(pictures, extractor), extractor, len(pictures), setting.count, lambda _: None)
     found = feature_scores(real, fake, extractor, SEED) | pixel_scores(setting.real, pictures, SEED)
     near = copies(setting.real, pictures)
     assert near is not None  # a tenth is held out
-    return found | {"memorization": near[1]}
+    return found | near[1]
 
 
 def verdict(name: str, clean: dict[str, Any], levels: list[dict[str, Any]]) -> str:

@@ -20,7 +20,7 @@ from facegan.evaluation.neighbors import manifold_scores
 from facegan.evaluation.pixels import RealPictures, copies, pixel_scores
 from facegan.evaluation.random_network import random_extractor
 from facegan.evaluation.reference import reference
-from facegan.evaluation.scores import feature_scores, measured
+from facegan.evaluation.scores import extracted, feature_scores, measured
 from facegan.evaluation.statistics import FeatureStatistics, frechet_distance
 
 Rows = list[tuple[str, str, str]]
@@ -81,7 +81,7 @@ def _weight_free() -> None:
     pictures, generated, extractor = _faces(11_000), _faces(5000), random_extractor(CPU)
     with tempfile.TemporaryDirectory() as cache:
         real = reference(pictures, extractor, 5000, 1, Path(cache), ["a"], "", lambda _: None)
-        fake = measured(generated.split(64), extractor, 5000, 5000, lambda _: None)
+        fake = measured(extracted(generated, extractor), extractor, 5000, 5000, lambda _: None)
         feature_scores(real, fake, extractor, 1)
         split = RealPictures.of(pictures[:10_000], pictures[10_000:], 5000, 1)
         pixel_scores(split, fake.pictures, 1)

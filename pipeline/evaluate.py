@@ -1,10 +1,13 @@
-"""Evaluate: score the trained generator against the real pictures, with floors and the whole protocol."""
+"""Evaluate: score the trained generator against the real pictures, with floors and the whole protocol.
 
-import os
+Several processes share the work and come to the same numbers: FACEGAN_PROCESSES=4 starts them, one for each GPU, or
+torchrun does.
+"""
 
 import torch
 
 from facegan.cli.command import run_stage
+from facegan.cli.distributed import device_of, several
 from facegan.cli.project import REPORTS, SHARDS, TRAINED, Project
 from facegan.data.batches import load_split
 from facegan.data.labels import Labels
@@ -15,6 +18,7 @@ from facegan.evaluation.features import build_extractor
 from facegan.evaluation.metrics import scores_of
 from facegan.evaluation.reference import SCORING_SEED, reference
 from facegan.evaluation.report import write_report
+from facegan.evaluation.sharing import Processes
 from facegan.evaluation.suite import Real, evaluate_generator
 from facegan.exporting.model import load_generator
 from facegan.files import new_folder, write_json
@@ -23,8 +27,13 @@ from facegan.training.device import choose_device, describe, make_deterministic
 
 
 def evaluate(project: Project) -> None:
+    with several("pipeline.evaluate") as processes:
+        _evaluate(project, processes)
+
+
+def _evaluate(project: Project, processes: Processes) -> None:
     params = project.params()
-    device = choose_device(os.environ.get("FACEGAN_DEVICE"))
+    device = choose_device(device_of(processes))
     make_deterministic(device)
     extractor = build_extractor(params.evaluate, project.home, device)
     network, config = load_generator(project.root / TRAINED)
@@ -39,19 +48,20 @@ def evaluate(project: Project) -> None:
         raise FaceganError(f"evaluate: {count} real pictures are too few; a score with its floor needs at least 4")
 
     try:
-        with progress(None, count + generated, "evaluate") as bar:
+        with progress(None, count + generated, "evaluate", hidden=processes.rank > 0) as bar:
             everything = torch.cat([part.images for part in sets])
             environment = f"{describe(device)}, {torch.get_num_threads()} threads, torch {torch.__version__}"
-            held = reference(
-                everything, extractor, n, SCORING_SEED, project.state / "cache", real.digests, environment, bar.update
-            )
+            cache, told = project.state / "cache", bar.update
+            held = reference(everything, extractor, n, SCORING_SEED, cache, real.digests, environment, told, processes)
             done = evaluate_generator(
-                network, params.model.latent, real, held, extractor, generated, seed, device, bar.update
+                network, params.model.latent, real, held, extractor, generated, seed, device, told, processes
             )
     except ValueError as error:
         raise FaceganError(
             f"evaluate: {error}: what evaluate.extractor ({params.evaluate.extractor}) gives cannot be scored"
         ) from error
+    if processes.rank > 0:
+        return
     done.report["protocol"]["params"] = params.evaluate.model_dump_json()
     with new_folder(project.root / REPORTS / "evaluate") as folder:
         write_report(folder, done, real, project.root / REPORTS / "train", config)

@@ -8,7 +8,12 @@ from tqdm import tqdm
 
 
 def progress(
-    iterable: Iterable[Any] | None, total: int, description: str, unit: str = "pictures", scale: int = 1
+    iterable: Iterable[Any] | None,
+    total: int,
+    description: str,
+    unit: str = "pictures",
+    scale: int = 1,
+    hidden: bool = False,
 ) -> Any:
     """A tqdm bar over ``total`` things, each of them ``scale`` of ``unit``; ``iterable`` may be None."""
     return tqdm(
@@ -20,4 +25,5 @@ def progress(
         mininterval=0.5 if sys.stderr.isatty() else 10.0,
         maxinterval=10.0,
         leave=False,
+        disable=hidden,
     )

@@ -56,6 +56,8 @@ def test_what_decides_a_number_decides_whether_it_may_be_compared(
         ("fd_random", {**entry(1.0), "at_n": 2.0}, {**entry(0.9), "at_n": 2.1}, "worse"),  # at one count
         ("memorization", entry(0.05, 0.0, 0.05), entry(0.0, 0.0, 0.05), "no difference"),  # not like held-out ones
         ("memorization", entry(0.05, 0.0, 0.05), entry(0.2, 0.01, 0.05), "worse"),
+        ("generalization_gap", entry(0.0, 0.0, 0.0), entry(-0.2, 0.0, 0.0), "no difference"),
+        ("generalization_gap", entry(0.0, 0.0, 0.0), entry(0.2, 0.01, 0.0), "worse"),
         ("density_random", entry(1.0, 0.0, 1.0), entry(1.3, 0.0, 1.0), "no difference"),
         ("kid_random", {**entry(0.01, 0.04), "error": 0.001}, {**entry(0.02, 0.04), "error": 0.001}, "worse"),
         ("fd_random", {"value": 1.0, "floor": 0.0, "n": 2}, entry(9.0), "no difference"),  # of unknown spread

@@ -6,7 +6,8 @@ from scipy.spatial.distance import cdist
 from torch.nn import functional
 
 from facegan.evaluation import memorization
-from facegan.evaluation.memorization import NEIGHBORS, memorized, nearest
+from facegan.evaluation.memorization import NEIGHBORS, leaning, memorized, nearest
+from facegan.evaluation.neighbors import Share
 
 
 def small(images: torch.Tensor) -> torch.Tensor:
@@ -46,6 +47,30 @@ def test_blurred_pictures_are_no_copies(faces: torch.Tensor) -> None:
     blurred = functional.avg_pool2d(faces[120:].permute(0, 3, 1, 2).float(), 9, 1, 4)
     blurred = blurred.to(torch.uint8).permute(0, 2, 3, 1)
     assert memorized(nearest(blurred, train), nearest(held_out, train)).value < 0.25
+
+
+def gap(generated: torch.Tensor, train: torch.Tensor, held_out: torch.Tensor) -> Share:
+    distances = (nearest(generated, real).distance[:, 0] for real in (train, held_out))
+    return leaning(*distances, len(train), len(held_out))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("held_out", [10, 60])
+def test_a_leaning_to_training_pictures_is_seen_without_copies(
+    faces: torch.Tensor, share: float, held_out: int
+) -> None:
+    """Pictures between two of training; the rest were never seen."""
+    train, generated = faces[:60], faces[120:160].clone()
+    number = round(share * len(generated))
+    mixed = train[:number].float() * 0.7 + train[1 : number + 1].float() * 0.3
+    generated[:number] = mixed.round().to(torch.uint8)
+    found = gap(generated, train, faces[60 : 60 + held_out])
+    assert found.n == 40 and found.std is not None
+    assert found.value == pytest.approx(share, abs=max(0.05, 3 * found.std))
+
+
+def test_a_picture_that_is_in_both_leans_to_neither(faces: torch.Tensor) -> None:
+    assert gap(faces[:10], faces[:40], faces[:40]).value == 0
 
 
 def test_too_few_training_pictures_are_refused(faces: torch.Tensor) -> None:

@@ -52,10 +52,12 @@ def test_fewer_generated_pictures_are_held_against_as_many(faces: torch.Tensor) 
 def test_copies_are_found_with_their_originals_and_scored(faces: torch.Tensor) -> None:
     found = copies(real(faces), torch.cat([faces[:20], faces[120:140]]))
     assert found is not None
-    near, score = found
+    near, scores = found
+    score = scores["memorization"]
     assert near.index[:20, 0].tolist() == list(range(20))
     assert score["value"] >= 0.5 and score["floor"] <= 0.1 and score["held_out_n"] == 20 and score["n"] == 40
     assert score["closeness"] < score["floor_closeness"]
+    assert scores["generalization_gap"]["value"] > 0.4 and scores["generalization_gap"]["held_out_n"] == 20
 
 
 def test_without_held_out_pictures_nothing_is_said_of_copies(faces: torch.Tensor) -> None:

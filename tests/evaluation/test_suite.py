@@ -78,7 +78,8 @@ def test_without_labels_every_other_score_is_there(plain: Real, tmp_path: Path) 
     done = evaluated(Replay(noise(240, 4, 32)), plain, tmp_path)
     assert set(done.report) == {
         *(f"{kind}_colours" for kind in ("fd", "kid", "precision", "recall", "density", "coverage")),
-        *("sliced_wasserstein", "ms_ssim", "color_distance", "checkerboard_energy", "memorization"),
+        *("sliced_wasserstein", "ms_ssim", "color_distance", "checkerboard_energy"),
+        *("memorization", "generalization_gap"),
         *("protocol", "warnings"),
     }
     assert done.classes == [] and len(done.grid) == GRID
@@ -99,6 +100,7 @@ def test_two_seeds_are_held_against_the_same_real_pictures(plain: Real, tmp_path
 def test_copies_are_warned_of(plain: Real, tmp_path: Path) -> None:
     done = evaluated(Replay(plain.train[:240]), plain, tmp_path)
     assert done.report["memorization"]["value"] > 0.9
+    assert done.report["generalization_gap"]["value"] > 0.9
     assert any("may be copying" in text for text in done.report["warnings"])
 
 
@@ -106,5 +108,5 @@ def test_without_held_out_pictures_nothing_is_said_of_copies(plain: Real, tmp_pa
     real = Real(plain.train, plain.held_out[:0], plain.train_labels, Labels.none(0), plain.manifest)
     held = reference(real.train, colours(), 150, SCORING_SEED, tmp_path, ["a"], "", lambda _: None)
     done = evaluate_generator(Replay(noise(200, 4, 32)), 4, real, held, colours(), 200, 1, CPU, lambda _: None)
-    assert "memorization" not in done.report
+    assert not {"memorization", "generalization_gap"} & set(done.report)
     assert "neighbors" not in [figure.name for figure in done.figures]

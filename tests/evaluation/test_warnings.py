@@ -13,6 +13,7 @@ WELL: dict[str, dict[str, Any]] = {
     "ms_ssim": {"value": 0.26, "std": 0.004, "floor": 0.25, "floor_std": 0.004, "n": 1000},
     "checkerboard_energy": {"value": 1.02, "std": 0.01, "floor": 0.97, "floor_std": 0.01, "n": 1000},
     "memorization": {"value": 0.06, "std": 0.007, "floor": 0.05, "floor_std": 0.01, "n": 1000},
+    "generalization_gap": {"value": 0.06, "std": 0.03, "floor": -0.02, "floor_std": 0.03, "n": 1000},
 }
 
 
@@ -29,6 +30,7 @@ def test_nothing_is_said_when_all_is_well() -> None:
     ("name", "value", "said"),
     [
         ("memorization", 0.17, "17% of the generated faces are closer to one training picture"),
+        ("generalization_gap", 0.3, "is a held-out one 30% more rarely than by chance"),
         ("recall_random", 0.1, "recall is 0.10, and 0.90 between real pictures"),
         ("precision_random", 0.2, "precision is 0.20"),
         ("ms_ssim", 0.45, "resemble each other more than real ones do"),

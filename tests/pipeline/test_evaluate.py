@@ -2,7 +2,10 @@
 
 import hashlib
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import onnx
@@ -13,6 +16,8 @@ from ruamel.yaml import YAML
 from facegan.cli.project import REPORTS, Project
 from facegan.errors import FaceganError
 from pipeline.evaluate import evaluate
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -80,3 +85,56 @@ def test_an_extractor_that_gives_no_numbers_is_one_line(project: Project) -> Non
     with pytest.raises(FaceganError, match=r"evaluate: features are not finite: what evaluate.extractor \(nan.onnx\)"):
         evaluate(project)
     assert digests(project) == before
+
+
+def test_several_processes_come_to_the_same_numbers(project: Project) -> None:
+    before = json.loads((project.root / REPORTS / "evaluate.json").read_text())
+    (project.root / REPORTS / "evaluate.json").unlink()
+    shutil.rmtree(project.root / ".facegan/cache", ignore_errors=True)
+    for again in (False, True):  # with what the first one left in the cache
+        done = subprocess.run(
+            [sys.executable, "-m", "pipeline.evaluate"],
+            cwd=project.root,
+            env={**os.environ, "FACEGAN_PROCESSES": "2", "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("evaluate: checkerboard_energy") == 1, again  # one of them tells
+        after = json.loads((project.root / REPORTS / "evaluate.json").read_text())
+        assert after["protocol"] == before["protocol"] and after["warnings"] == before["warnings"]
+        for name in set(before) - {"protocol", "warnings"}:
+            assert after[name] == pytest.approx(before[name], rel=1e-6, abs=1e-6), name
+
+
+def test_processes_that_are_no_number_are_one_line(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FACEGAN_PROCESSES", "all")
+    with pytest.raises(FaceganError, match="FACEGAN_PROCESSES: 'all' should be a whole number from 1"):
+        evaluate(project)
+
+
+def test_the_failure_of_one_of_several_is_the_stages(project: Project) -> None:
+    (project.root / "models/train/generator.safetensors").write_bytes(b"cut")
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeline.evaluate"],
+        cwd=project.root,
+        env={**os.environ, "FACEGAN_PROCESSES": "2", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 1
+    assert done.stderr.count("error: ") == 1 and "models/train holds a damaged model" in done.stderr
+
+
+def test_what_one_of_several_died_of_is_told(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other one finds no parameters; this one has them."""
+    elsewhere = project.root.parent / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.setenv("FACEGAN_PROCESSES", "2")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.chdir(elsewhere)
+    with pytest.raises(FaceganError, match=r"evaluate: process 2 of 2 failed: .*is not inside a facegan proj"):
+        evaluate(project)

@@ -53,7 +53,7 @@ class Project:
         given = os.environ.get("FACEGAN_WORKERS")
         if given is not None and not (given.isdecimal() and int(given) > 0):
             raise FaceganError(f"FACEGAN_WORKERS: {given!r} should be a whole number from 1")
-        return int(given) if given else _cores()
+        return int(given) if given else cores()
 
     def code(self, stage: str) -> str:
         """Digest of the code that ``dvc.yaml`` lists for a stage."""
@@ -102,5 +102,6 @@ class Project:
             return ""
 
 
-def _cores() -> int:
+def cores() -> int:
+    """That this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -53,7 +53,7 @@ def badness(name: str, entry: dict[str, Any]) -> float:
     """The score, turned so that lower is better; better than real pictures is no better than they are."""
     value, floor = at_its_floor(entry), float(entry["floor"])
     match metric(name).better:
-        case "lower" if known(name) == "memorization":
+        case "lower" if known(name) in ("memorization", "generalization_gap"):
             return max(value, floor)
         case "lower":
             return value

@@ -60,6 +60,17 @@ def memorized(generated: Nearest, held_out: Nearest) -> Share:
     return Share.of(generated.closeness < held_out.closeness.quantile(EXPECTED))
 
 
+def leaning(to_train: torch.Tensor, to_held_out: torch.Tensor, train: int, held_out: int) -> Share:
+    """How much more rarely the nearest picture is a held-out one than by chance: 0 as rarely, 1 never.
+
+    Of the distances float [m] of pictures to the nearest of ``train`` training pictures and of ``held_out`` others (cf.
+    the privacy loss of Yale et al., 2020): 0 is a generator that knows what it was trained on no better than what it
+    never saw. It sees what memorization does not, a leaning without copies.
+    """
+    unseen = (1 + (to_train - to_held_out).sign()) / 2  # a half where they are equal
+    return Share.of(1 - unseen * (train + held_out) / held_out)
+
+
 def _small(images: torch.Tensor) -> torch.Tensor:
     """float32 [n, 3, 16, 16] about 0, in grey levels; a few at a time, as they are large before."""
     parts = []

@@ -62,6 +62,13 @@ METRICS = {
         f"the {memorization.NEIGHBORS} after it; share below the {memorization.EXPECTED:.0%} quantile of held-out ones",
         "training pictures, judged by held-out ones",
     ),
+    "generalization_gap": Metric(
+        "Generalization gap",
+        "lower",
+        f"nearest picture or mirror image at {memorization.SIDE}x{memorization.SIDE}; 1 less how often it is a "
+        "held-out one, over how often by chance",
+        "training and held-out pictures",
+    ),
     "label_accuracy": Metric(
         "Label accuracy",
         "higher",
@@ -85,6 +92,7 @@ SEES: dict[str, tuple[str, ...]] = {
     "color_distance": ("blur", "noise", "JPEG", "colour shift", "dropped modes", "duplicates"),
     "checkerboard_energy": ("upsampling",),
     "memorization": ("copies",),
+    "generalization_gap": ("copies",),
 }
 
 

@@ -7,7 +7,7 @@ import torch
 
 from facegan.evaluation.checkerboard import checkerboard, line_spectra
 from facegan.evaluation.color import color_distance, color_histograms
-from facegan.evaluation.memorization import ENOUGH, NEIGHBORS, Nearest, memorized, nearest
+from facegan.evaluation.memorization import ENOUGH, NEIGHBORS, Nearest, leaning, memorized, nearest
 from facegan.evaluation.ms_ssim import pair_similarity
 from facegan.evaluation.neighbors import Share
 from facegan.evaluation.sliced_wasserstein import Slices, quantiles, sliced_wasserstein
@@ -56,22 +56,30 @@ def pixel_scores(real: RealPictures, fake: torch.Tensor, seed: int) -> dict[str,
     }
 
 
-def copies(real: RealPictures, fake: torch.Tensor) -> tuple[Nearest, dict[str, Any]] | None:
-    """The training pictures nearest to each of uint8 ``fake`` [m, size, size, 3], and the score of memorization.
+def copies(real: RealPictures, fake: torch.Tensor) -> tuple[Nearest, dict[str, dict[str, Any]]] | None:
+    """The training pictures nearest to each of uint8 ``fake`` [m, size, size, 3], and what they say of copying.
 
     None where there are too few training pictures, or too few held-out ones to judge by.
     """
     if len(real.train) <= NEIGHBORS or len(real.held_out) < ENOUGH:
         return None
     found = nearest(fake, real.train)
-    held_out = nearest(real.held_out[:: -(-len(real.held_out) // MOST)], real.train)
+    unseen = real.held_out[:: -(-len(real.held_out) // MOST)]
+    held_out = nearest(unseen, real.train)
     floor = memorized(held_out, held_out)
-    return found, memorized(found, held_out).beside(
-        floor,
-        held_out_n=floor.n,
-        closeness=float(found.closeness.median()),
-        floor_closeness=float(held_out.closeness.median()),
-    )
+    among = nearest(unseen, unseen).distance[:, 1]  # the nearest is itself
+    floor_gap = leaning(held_out.distance[:, 0], among, len(real.train), len(unseen) - 1)
+    to_unseen = nearest(fake, unseen).distance[:, 0]
+    gap = leaning(found.distance[:, 0], to_unseen, len(real.train), len(unseen))
+    return found, {
+        "memorization": memorized(found, held_out).beside(
+            floor,
+            held_out_n=floor.n,
+            closeness=float(found.closeness.median()),
+            floor_closeness=float(held_out.closeness.median()),
+        ),
+        "generalization_gap": gap.beside(floor_gap, held_out_n=floor_gap.n),
+    }
 
 
 def _sliced_wasserstein(first: torch.Tensor, second: torch.Tensor, fake: torch.Tensor, seed: int) -> dict[str, Any]:

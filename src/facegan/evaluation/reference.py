@@ -9,6 +9,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from facegan.evaluation.extractor import BATCH, Extractor
+from facegan.evaluation.sharing import ALONE, Processes
 from facegan.evaluation.statistics import FeatureStatistics
 from facegan.files import json_digest, write_atomic
 from facegan.randomness import generator as random_generator
@@ -39,6 +40,7 @@ def reference(
     digests: list[str],
     environment: str,
     progress: Progress,
+    processes: Processes = ALONE,
 ) -> Reference:
     """Features of uint8 ``images`` [m, h, w, 3], from ``cache`` when the same have been there before.
 
@@ -50,19 +52,18 @@ def reference(
     names = ("everything", "first", "second")
     order = torch.randperm(len(images), generator=random_generator(seed, "floor"))
     places = [order[start : start + n].sort().values for start in (0, n)]
-    if path.is_file():
-        try:
-            held = load_file(path)
-            progress(len(images))
-            everything, first, second = (FeatureStatistics.from_tensors(held, name, extractor.sha256) for name in names)
-            return Reference(everything, first, second, held["features_first"], held["features_second"], *places)
-        except (SafetensorError, KeyError):  # cut short or another layout: computed again
-            path.unlink()
+    held = _held(path, names)
+    if processes.first(held is not None):
+        held = held or load_file(path)  # whole now, if it was being written a moment ago
+        progress(len(images))
+        everything, first, second = (FeatureStatistics.from_tensors(held, name, extractor.sha256) for name in names)
+        return Reference(everything, first, second, held["features_first"], held["features_second"], *places)
     member = torch.zeros(len(images), dtype=torch.int8)
     member[places[0]], member[places[1]] = 1, 2
     statistics = [FeatureStatistics(extractor.sha256) for _ in names]
     kept: dict[int, list[torch.Tensor]] = {1: [], 2: []}
-    for part, features in zip(member.split(BATCH), extractor.batches(images), strict=True):
+    found = processes.share(images.split(BATCH), lambda part: {"features": next(extractor.batches(part))})
+    for part, features in zip(member.split(BATCH), (result["features"] for result in found), strict=True):
         statistics[0].update(features)
         for which in (1, 2):
             chosen = features[part == which]
@@ -74,5 +75,16 @@ def reference(
     tensors = {"features_first": result.features_first, "features_second": result.features_second}
     for name, part_statistics in zip(names, statistics, strict=True):
         tensors |= part_statistics.tensors(name)
-    write_atomic(path, save(tensors))
+    if processes.rank == 0:
+        write_atomic(path, save(tensors))
     return result
+
+
+def _held(path: Path, names: tuple[str, ...]) -> dict[str, torch.Tensor] | None:
+    """What the cache has; None when that is nothing, cut short or of another layout."""
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, FileNotFoundError):
+        return None
+    wanted = {"features_first", "features_second", *(key for name in names for key in FeatureStatistics.keys(name))}
+    return tensors if wanted <= set(tensors) else None

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from facegan.evaluation.extractor import Extractor
+from facegan.evaluation.extractor import BATCH, Extractor
 from facegan.evaluation.inception_score import SPLITS, InceptionScore
 from facegan.evaluation.judge import generate
 from facegan.evaluation.kernel import kernel_distance
@@ -17,6 +17,7 @@ from facegan.evaluation.metrics import metric
 from facegan.evaluation.neighbors import K_DENSITY, manifold_scores
 from facegan.evaluation.pixels import MOST
 from facegan.evaluation.reference import Progress, Reference
+from facegan.evaluation.sharing import ALONE, Processes
 from facegan.evaluation.spread import entry, groups, jackknife
 from facegan.evaluation.statistics import FeatureStatistics, frechet_distance, frechet_distances
 from facegan.files import json_digest
@@ -44,27 +45,35 @@ class Generated:
 
 
 def measured(
-    pictures: Iterable[torch.Tensor], extractor: Extractor, count: int, n: int, progress: Progress
+    batches: Iterable[tuple[torch.Tensor, torch.Tensor]], extractor: Extractor, count: int, n: int, progress: Progress
 ) -> Generated:
-    """``count`` pictures that come in batches uint8 [b, size, size, 3]; the features of the first ``n`` are kept."""
+    """``count`` pictures that come in ``batches``: the pictures to keep uint8 [a, size, size, 3] (none after the
+    first 5,000), and the features of all float32 [b, d], of which the first ``n`` are kept.
+    """
     everything, first = FeatureStatistics(extractor.sha256), FeatureStatistics(extractor.sha256)
     kept: list[torch.Tensor] = []
     seen: list[torch.Tensor] = []
     certainty = InceptionScore(count), InceptionScore(n)
     done = 0
-    for images in pictures:
-        seen.append(images[: max(0, MOST - done)].cpu())
-        for features in extractor.batches(images):
-            everything.update(features)
-            chosen = features[: max(0, n - done)]
-            if extractor.classifier is not None:
-                certainty[0].update(features @ extractor.classifier.T)
-                certainty[1].update(chosen @ extractor.classifier.T)
-            first.update(chosen)
-            kept.append(chosen.cpu())
-            done += len(features)
-        progress(len(images))
+    for pictures, features in batches:
+        seen.append(pictures.cpu())
+        everything.update(features)
+        chosen = features[: max(0, n - done)]
+        if extractor.classifier is not None:
+            logits = features.to(extractor.classifier.device) @ extractor.classifier.T
+            certainty[0].update(logits)
+            certainty[1].update(logits[: len(chosen)])
+        first.update(chosen)
+        kept.append(chosen.cpu())
+        done += len(features)
+        progress(len(features))
     return Generated(everything, first, torch.cat(kept), torch.cat(seen), certainty, torch.empty((count, 0)))
+
+
+def extracted(pictures: torch.Tensor, extractor: Extractor) -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
+    """Batches of uint8 ``pictures`` [count, size, size, 3] that are there already, for ``measured``."""
+    parts = zip(pictures.split(BATCH), extractor.batches(pictures), strict=True)
+    return ((images[: max(0, MOST - number * BATCH)], features) for number, (images, features) in enumerate(parts))
 
 
 def draw(
@@ -76,10 +85,17 @@ def draw(
     seed: int,
     device: torch.device,
     progress: Progress,
+    processes: Processes = ALONE,
 ) -> Generated:
     """What ``network`` draws to be scored, on latents that nothing else uses."""
     drawn = inputs.draw(count, seed, "evaluate")
-    found = measured(generate(network, drawn, device), extractor, count, n, progress)
+
+    def work(start: int) -> dict[str, torch.Tensor]:
+        images = next(generate(network, tuple(part[start : start + BATCH] for part in drawn), device))
+        return {"pictures": images[: max(0, MOST - start)], "features": next(extractor.batches(images))}
+
+    batches = ((part["pictures"], part["features"]) for part in processes.share(range(0, count, BATCH), work))
+    found = measured(batches, extractor, count, n, progress)
     return replace(found, asked=drawn[1]) if len(drawn) > 1 else found
 
 

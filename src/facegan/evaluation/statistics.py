@@ -65,13 +65,17 @@ class FeatureStatistics:
 
     def tensors(self, prefix: str) -> dict[str, torch.Tensor]:
         """For a safetensors file."""
-        values = {"count": torch.tensor(self.count), "shift": self._shift, "sum": self._sum, "products": self._products}
-        return {f"{prefix}.{name}": value.cpu() for name, value in values.items()}
+        values = (torch.tensor(self.count), self._shift, self._sum, self._products)
+        return {key: value.cpu() for key, value in zip(self.keys(prefix), values, strict=True)}
+
+    @staticmethod
+    def keys(prefix: str) -> list[str]:
+        """Of ``tensors``."""
+        return [f"{prefix}.{name}" for name in ("count", "shift", "sum", "products")]
 
     @classmethod
     def from_tensors(cls, tensors: dict[str, torch.Tensor], prefix: str, extractor: str) -> "FeatureStatistics":
-        names = ("count", "shift", "sum", "products")
-        count, shift, total, products = (tensors[f"{prefix}.{name}"] for name in names)
+        count, shift, total, products = (tensors[key] for key in cls.keys(prefix))
         return cls(extractor, int(count), shift, total, products)
 
 

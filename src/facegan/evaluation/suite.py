@@ -14,6 +14,7 @@ from facegan.evaluation.labels import class_scores, label_accuracy, train_classi
 from facegan.evaluation.pixels import RealPictures, copies, pixel_scores
 from facegan.evaluation.reference import SCORING_SEED, Progress, Reference
 from facegan.evaluation.scores import draw, feature_scores, protocol
+from facegan.evaluation.sharing import ALONE, Processes
 from facegan.evaluation.warnings import warnings
 from facegan.randomness import Inputs
 
@@ -60,6 +61,7 @@ def evaluate_generator(
     seed: int,
     device: torch.device,
     progress: Progress,
+    processes: Processes = ALONE,
 ) -> Evaluation:
     """Score ``generated`` pictures of ``network``, which takes labels where ``real`` has names of classes.
 
@@ -69,13 +71,13 @@ def evaluate_generator(
     labels = real.labels
     inputs = Inputs(latent, labels.table)
     n = len(reference.features_first)
-    fake = draw(network, inputs, extractor, generated, n, seed, device, progress)
+    fake = draw(network, inputs, extractor, generated, n, seed, device, progress, processes)
     pictures = RealPictures.of(real.train, real.held_out, n, SCORING_SEED)
     found = feature_scores(reference, fake, extractor, SCORING_SEED)
     found |= pixel_scores(pictures, fake.pictures, SCORING_SEED)
     near = copies(pictures, fake.pictures)
     if near is not None:
-        found["memorization"] = near[1]
+        found |= near[1]
     classes = []
     if labels.names:
         classes = class_scores(reference, fake.features, fake.asked, labels, SCORING_SEED)

@@ -23,6 +23,11 @@ def warnings(found: dict[str, dict[str, Any]], dimensions: int, enlarged: float)
                     f"{value:.0%} of the generated faces are closer to one training picture than nearly all held-out "
                     f"pictures are ({floor:.0%} would be expected): the generator may be copying"
                 )
+            case "generalization_gap" if value > max(floor, 0) + max(sure, 0.1):
+                said.append(
+                    f"the picture nearest to a generated one is a held-out one {value:.0%} more rarely than by chance: "
+                    "the generator knows what it was trained on better than what it never saw"
+                )
             case "recall" if value < floor / 2 and value < floor - sure:
                 said.append(
                     f"recall is {value:.2f}, and {floor:.2f} between real pictures: much of what the pictures show "

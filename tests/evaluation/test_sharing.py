@@ -1,0 +1,48 @@
+"""Several processes come to what one comes to, in the same order; a real torchrun starts them."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from facegan.evaluation.sharing import ALONE, Processes
+
+SHARING = """
+import sys
+from pathlib import Path
+import torch
+from facegan.cli.distributed import several
+
+done = []
+
+def work(job):
+    done.append(job)
+    return {"square": torch.tensor([job * job]), "bytes": torch.full((job, 2), job, dtype=torch.uint8).T}
+
+with several("none") as processes:
+    found = [(int(part["square"]), part["bytes"].tolist()) for part in processes.share(range(int(sys.argv[1])), work)]
+    first = processes.first(processes.rank == 0), processes.first(processes.rank == 1)
+Path(sys.argv[2], str(processes.rank)).write_text(repr((done, found, first)))
+"""
+
+
+def test_alone_it_is_a_loop() -> None:
+    parts = list(ALONE.share([1, 2, 3], lambda job: {"double": torch.tensor(2 * job)}))
+    assert [int(part["double"]) for part in parts] == [2, 4, 6]
+    assert ALONE.first(True) and not ALONE.first(False) and Processes() == ALONE
+
+
+@pytest.mark.parametrize("jobs", [1, 7])
+def test_each_does_a_part_and_all_get_everything_in_order(jobs: int, tmp_path: Path) -> None:
+    script = tmp_path / "share.py"
+    script.write_text(SHARING)
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "3"]
+    subprocess.run([*launch, script, str(jobs), tmp_path], check=True, timeout=120)
+    expected = [(job * job, [[job] * job] * 2) for job in range(jobs)]
+    for rank in range(3):
+        done, found, first = eval((tmp_path / str(rank)).read_text())
+        assert done == list(range(rank, jobs, 3))
+        assert found == expected
+        assert first == (True, False)
