@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from facegan.cli import film
 from facegan.cli.project import EXPORTED, Project
 from facegan.errors import FaceganError
 
@@ -16,20 +17,31 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         default=str(EXPORTED),
         help=f"an exported folder, or an MLflow URI such as runs:/RUN/generator; default {EXPORTED}",
     )
+    film.add_options(parser)
     parser.set_defaults(run=_generate)
 
 
 def _generate(options: argparse.Namespace) -> None:
-    from facegan.exporting.shipped.generate import Generator, draw
+    from facegan.exporting.shipped.generate import Generator, checked, draw
     from facegan.files import write_atomic
     from facegan.pictures import png
 
+    if options.film:
+        film.check(options)
+    if options.film == "training":
+        film.write_film(options.out, film.training_frames(), options.fps or 6, film.STILL)
+        print(options.out)
+        return
     path = _find(options.model)
     try:
         generator = Generator(path)
     except Exception as error:  # ONNX Runtime has an exception class for every failure
         raise FaceganError(f"{path} cannot be loaded: {str(error).splitlines()[0]}") from error
-    write_atomic(options.out, png(draw(generator, options)))
+    if options.film == "walk":
+        checked(generator, options)
+        film.write_film(options.out, film.walk_frames(generator, options), options.fps or 24)
+    else:
+        write_atomic(options.out, png(draw(generator, options)))
     print(options.out)
 
 

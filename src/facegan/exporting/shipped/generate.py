@@ -116,17 +116,23 @@ def arguments() -> argparse.ArgumentParser:
     return parser
 
 
-def draw(generator: Generator, options: argparse.Namespace) -> Image.Image:
-    """The grid that the options ask for."""
+def checked(generator: Generator, options: argparse.Namespace) -> "list[str]":
+    """What the rows of ``--each`` ask for. Raises SystemExit for options that cannot be."""
     if options.count < 1 or options.steps < 2 or options.seed < 0:
         raise SystemExit("--count should be at least 1, --steps at least 2 and --seed not negative")
     if options.each and options.interpolate:
         raise SystemExit("--each and --interpolate both decide what a row is: ask for one of them")
     try:
-        labels = generator.labels(options.label)
-        rows = [f"{options.each}={value}" for value in generator.classes(options.each)] if options.each else []
+        generator.labels(options.label)
+        return [f"{options.each}={value}" for value in generator.classes(options.each)] if options.each else []
     except ValueError as error:
         raise SystemExit(str(error)) from None
+
+
+def draw(generator: Generator, options: argparse.Namespace) -> Image.Image:
+    """The grid that the options ask for."""
+    rows = checked(generator, options)
+    labels = generator.labels(options.label)
     if options.interpolate:
         ends = generator.latents(options.count + 1, options.seed, options.truncation)
         return grid(generator.pictures(interpolate(ends, options.steps), labels), options.steps)

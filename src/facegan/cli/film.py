@@ -1,0 +1,129 @@
+"""Films: a training's grid over time, or a walk through the latent space, as MP4, GIF or numbered pictures."""
+
+import argparse
+import io
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from facegan.cli.project import REPORTS, Project
+from facegan.errors import FaceganError
+from facegan.files import write_atomic
+
+if TYPE_CHECKING:
+    from facegan.exporting.shipped.generate import Generator
+
+CORNERS = 4  # latents that each face of a walk passes, before it is back where it began
+STILL = 1.0  # seconds for which the end of a training is shown
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--film",
+        choices=("training", "walk"),
+        help="the sample grids of the last training one after the other, or faces that change into each other and "
+        "back; --out ends in .mp4 or .gif, or names numbered pictures: generated-image-%%04d.png",
+    )
+    parser.add_argument("--fps", type=int, help="pictures a second of a film; default 6 for training, 24 for a walk")
+
+
+def check(options: argparse.Namespace) -> None:
+    """Raises FaceganError for a film that cannot be written, before any work."""
+    if "%" not in options.out.name and options.out.suffix not in _WRITERS:
+        raise FaceganError(
+            f"--out {options.out}: a film should end in {' or '.join(_WRITERS)}, or be numbered pictures such as "
+            "generated-image-%04d.png"
+        )
+    if "%" in options.out.name:
+        try:
+            different = options.out.name % 1 != options.out.name % 2 and options.out.suffix == ".png"
+        except (TypeError, ValueError):
+            different = False
+        if not different:
+            raise FaceganError(f"--out {options.out}: numbered pictures are named like generated-image-%04d.png")
+    if options.fps is not None and not 1 <= options.fps <= 60:
+        raise FaceganError(f"--fps {options.fps}: should be 1 to 60")
+
+
+def training_frames() -> Iterator[np.ndarray]:
+    """The grids that the last training left, uint8 [h, w, 3]; without labels all of one size. Raises FaceganError."""
+    folder = Project.find().root / REPORTS / "train/samples"
+    paths = sorted(folder.glob("*.png"))
+    if not paths:
+        raise FaceganError(f"--film training: {folder} holds no grids; `dvc repro` or `dvc pull` brings them")
+    for path in paths:
+        with Image.open(path) as picture:
+            yield np.asarray(picture.convert("RGB"))
+
+
+def walk_frames(generator: "Generator", options: argparse.Namespace) -> Iterator[np.ndarray]:
+    """A grid of ``--count`` faces, each of which passes four latents and comes back, ``--steps`` pictures apart."""
+    from facegan.exporting.shipped.generate import grid, interpolate
+
+    labels = generator.labels(options.label)
+    corners = generator.latents(options.count * CORNERS, options.seed, options.truncation)
+    corners = corners.reshape(options.count, CORNERS, -1)
+    paths = []
+    for own in corners:
+        closed = interpolate(np.concatenate([own, own[:1]]), options.steps + 1)
+        paths.append(np.delete(closed, np.s_[options.steps :: options.steps + 1], axis=0))  # ends are next beginnings
+    columns = math.ceil(math.sqrt(options.count))
+    for latents in np.stack(paths, axis=1):
+        yield np.asarray(grid(generator.pictures(latents, labels), columns))
+
+
+def write_film(path: Path, frames: Iterator[np.ndarray], fps: int, still: float = 0.0) -> None:
+    """Frames uint8 [h, w, 3] of one size; the last one stays for ``still`` seconds."""
+    if "%" in path.name:
+        for number, frame in enumerate(frames, 1):
+            content = io.BytesIO()
+            Image.fromarray(frame).save(content, "PNG")
+            write_atomic(path.with_name(path.name % number), content.getvalue())
+        return
+    write_atomic(path, _WRITERS[path.suffix](frames, fps, still))
+
+
+def _mp4(frames: Iterator[np.ndarray], fps: int, still: float) -> bytes:
+    """H.264 as browsers and phones play it: yuv420p, an even number of pixels, the index in front."""
+    import av
+
+    with TemporaryDirectory() as folder:  # to put the index in front, the film is read again
+        path = Path(folder, "film.mp4")
+        with av.open(str(path), "w", options={"movflags": "faststart"}) as film:
+            stream = None
+            for frame in _held(frames, round(fps * still)):
+                even = np.pad(frame, [(0, frame.shape[0] % 2), (0, frame.shape[1] % 2), (0, 0)], mode="edge")
+                if stream is None:
+                    stream = film.add_stream("libx264", rate=fps, options={"crf": "18"})
+                    stream.height, stream.width, stream.pix_fmt = even.shape[0], even.shape[1], "yuv420p"
+                film.mux(stream.encode(av.VideoFrame.from_ndarray(even, format="rgb24")))
+            assert stream is not None  # there is at least one frame
+            film.mux(stream.encode())
+        return path.read_bytes()
+
+
+def _gif(frames: Iterator[np.ndarray], fps: int, still: float) -> bytes:
+    pictures = [Image.fromarray(frame) for frame in frames]
+    duration = [round(1000 / fps)] * len(pictures)
+    duration[-1] += round(1000 * still)
+    content = io.BytesIO()
+    pictures[0].save(
+        content, "GIF", save_all=True, append_images=pictures[1:], duration=duration, loop=0, optimize=False
+    )
+    return content.getvalue()
+
+
+def _held(frames: Iterator[np.ndarray], times: int) -> Iterator[np.ndarray]:
+    """The last one so many times more."""
+    for frame in frames:
+        yield frame
+    for _ in range(times):
+        yield frame
+
+
+_WRITERS: dict[str, Callable[[Iterator[np.ndarray], int, float], bytes]] = {".mp4": _mp4, ".gif": _gif}
