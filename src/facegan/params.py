@@ -277,6 +277,15 @@ class ExportParams(Block):
     samples: Annotated[int, Field(ge=1, le=1024)]
 
 
+class PromotionParams(Block):
+    model: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _-]{0,99}$")]  # in MLflow's registry
+    score: Annotated[str, Field(min_length=1)]  # that decides, as reports/evaluate.json names it
+    certain: Annotated[float, Field(ge=0, le=10)]  # standard errors that a difference must exceed
+    min_improvement: Annotated[float, Field(ge=0, lt=1)]  # share of the champion's distance to real pictures
+    max_memorization: Annotated[float, Field(ge=0, le=1)] | None  # null does not ask
+    max_parity: Positive
+
+
 class Params(Block):
     seed: Seed
     data: DataParams
@@ -285,6 +294,11 @@ class Params(Block):
     train: TrainParams
     evaluate: EvaluateParams
     export: ExportParams
+    promotion: PromotionParams
+
+    def of_run(self) -> dict[str, Any]:
+        """Every parameter that decides what a run leaves: all but what is made of it afterwards."""
+        return self.model_dump(exclude={"promotion"})
 
     @model_validator(mode="after")
     def _a_gradient_belongs_to_one_picture(self) -> Self:

@@ -6,8 +6,8 @@ from facegan.files import read_json
 from facegan.tracking.lineage import RunSpec, environment_tags, read_environments, redact
 
 
-def record_run(project: Project) -> None:
-    """Send what earlier trainings could not, then fill the run of these outputs. Raises FaceganError."""
+def record_run(project: Project) -> str:
+    """Send what earlier trainings could not, then fill the run of these outputs; gives its id. Raises FaceganError."""
     from facegan.tracking.feed import send_backlog
     from facegan.tracking.record import Outputs, record
 
@@ -32,3 +32,4 @@ def record_run(project: Project) -> None:
             f"record: MLflow did not take the run ({reason}); when it is back: `facegan record`"
         ) from error
     print(f"record: run {run_id} ({spec.name}) in experiment {server.experiment}")
+    return run_id

@@ -36,7 +36,7 @@ def training_key(params: Params, shard_digests: Iterable[str], code: str) -> str
 
 def lineage_key(training: str, params: Params) -> str:
     """What makes a row in MLflow: the training, and every parameter around it."""
-    return json_digest([training, params.model_dump()])
+    return json_digest([training, params.of_run()])
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class RunSpec:
         lineage = lineage_key(training, params)
         keys = {"facegan.lineage": lineage, "facegan.training_key": training}
         name = f"{params.model.network} {size}px {lineage[:8]}"  # no recipe's name
-        return cls(lineage, name, flatten(params.model_dump()), {**keys, **tags})
+        return cls(lineage, name, flatten(params.of_run()), {**keys, **tags})
 
     def write(self, folder: Path) -> None:
         write_json(folder / SPEC, asdict(self))

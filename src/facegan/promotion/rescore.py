@@ -1,0 +1,62 @@
+"""Two exported models on the held-out pictures of today: what decides when they were scored on other pictures."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from facegan.data.batches import load_split
+from facegan.data.labels import Labels
+from facegan.data.manifest import read_manifest
+from facegan.errors import FaceganError
+from facegan.evaluation.extractor import Extractor
+from facegan.evaluation.reference import SCORING_SEED, reference
+from facegan.evaluation.scores import draw, feature_scores, protocol
+from facegan.exporting.shipped.generate import Generator
+from facegan.randomness import Inputs
+
+
+class _Exported(nn.Module):
+    """An ONNX generator where a network is expected."""
+
+    def __init__(self, generator: Generator) -> None:
+        super().__init__()
+        self.generator = generator
+
+    def forward(self, latent: torch.Tensor, *labels: torch.Tensor) -> torch.Tensor:
+        given = labels[0].numpy() if labels else None
+        pictures = torch.from_numpy(self.generator.pictures(latent.numpy(), given))
+        return pictures.permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def held_out_report(model: Path, shards: Path, extractor: Extractor, generated: int, cache: Path) -> dict[str, Any]:
+    """Scores in feature space of the exported ``model`` against the pictures that no training has seen.
+
+    Which pictures are held out is decided by what they show, so they are for older models too. Raises FaceganError.
+    """
+    manifest = read_manifest(shards)
+    pictures = load_split(shards, "held_out")
+    n = min(generated, len(pictures) // 2)
+    if n < 2:
+        raise FaceganError(
+            f"{len(pictures)} held-out pictures are too few to score by; at least 4 are needed (preprocess.held_out)"
+        )
+    generator = Generator(model / "generator.onnx")
+    labels = Labels.of(pictures, names=generator.names, manifest=manifest)
+    digests = [shard["sha256"] for shard in manifest["shards"] if shard["split"] == "held_out"]
+    cpu = torch.device("cpu")
+    real = reference(
+        pictures.images, extractor, n, SCORING_SEED, cache, digests, f"held out, torch {torch.__version__}", _quietly
+    )
+    inputs = Inputs(generator.latent, labels.table)
+    fake = draw(_Exported(generator), inputs, extractor, generated, n, SCORING_SEED, cpu, _quietly)
+    size = fake.pictures.shape[1]
+    if size != manifest["size"]:
+        raise FaceganError(f"it draws pictures of {size} pixels, and those that are held out have {manifest['size']}")
+    found = feature_scores(real, fake, extractor, SCORING_SEED)
+    return found | {"protocol": protocol(real, fake, extractor, found, SCORING_SEED, digests)}
+
+
+def _quietly(pictures: int) -> None:
+    """Seconds: no bar."""

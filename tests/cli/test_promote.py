@@ -1,0 +1,206 @@
+"""`facegan register`, `promote`, `rollback` and `models`, on a real registry with models of a real export."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+from tracking.made import free_port, write_params
+
+from cli.running import Command, Ended
+from facegan.cli import promote as module
+from facegan.cli.project import EXPORTED, REPORTS, Project
+from facegan.files import read_json, write_json
+from facegan.strict_yaml import read_yaml
+from facegan.tracking.registry import CHAMPION, Decision, Registry
+
+
+def change(project: Project, **values: Any) -> None:
+    """``change(project, promotion__score="kid_random")``."""
+    params = read_yaml((project.root / "params.yaml").read_text(), "params.yaml")
+    for key, value in values.items():
+        block, name = key.split("__")
+        params[block][name] = value
+    write_params(project.root, params)
+
+
+def another(project: Project, facegan: Command, better: float, **score: Any) -> Ended:
+    """Register a model of the same training whose Frechet distance is so much smaller."""
+    report = read_json(project.root / REPORTS / "evaluate.json")
+    for key in ("value", "at_n"):
+        report["fd_random"][key] -= better
+    report["fd_random"] |= score
+    write_json(project.root / REPORTS / "evaluate.json", report)
+    ended = facegan("register")
+    assert ended.code == 0, ended
+    return ended
+
+
+@pytest.fixture
+def registered(finished: Project, facegan: Command) -> Project:
+    """Version 1 is the candidate, nothing is in service; few pictures are held out, so copies are not asked for."""
+    change(finished, promotion__max_memorization=None)
+    assert "register: version 1 of facegan is the candidate" in facegan("register").out
+    return finished
+
+
+def champion(project: Project) -> str | None:
+    found = Registry(project.server(), "facegan").version(CHAMPION)
+    return found.number if found else None
+
+
+def test_a_model_goes_into_service_is_replaced_and_comes_back(registered: Project, facegan: Command) -> None:
+    first = facegan("promote")
+    assert first.code == 0 and "version 1 is promoted\n  nothing is in service yet" in first.out
+    assert "version 1 is in service already" in facegan("promote").out
+
+    another(registered, facegan, 10.0)
+    second = facegan("promote")
+    assert second.code == 0 and "version 2 is promoted\n  it is better: Frechet distance" in second.out
+
+    assert facegan("rollback").out == "rollback: version 1 is in service again, and 2 is not\n"
+    refused = facegan("promote")
+    assert refused.code == 3 and "it was in service and rolled back: no reason was given" in refused.out
+    assert "version 1 is the first; there is nothing to go back to" in facegan("rollback").error
+    assert champion(registered) == "1"
+    listed = facegan("models").out.splitlines()
+    assert listed[:2] == ["champion: version 1", "candidate: version 2"]
+    assert [line.partition(" (")[0] for line in listed[2:]] == [
+        "refuse version 2", "roll back version 1", "promote version 2", "promote version 1",
+    ]  # fmt: skip
+
+
+def test_what_is_registered_tells_its_scores_its_lineage_and_its_card(registered: Project, facegan: Command) -> None:
+    version = Registry(registered.server(), "facegan").version("1")
+    assert version is not None
+    report = read_json(registered.root / REPORTS / "evaluate.json")
+    assert float(version.tags["score.fd_random"]) == pytest.approx(report["fd_random"]["at_n"], rel=1e-5)
+    assert version.tags["facegan.training_key"] == read_json(registered.root / EXPORTED / "config.json")["training_key"]
+    assert version.card == (registered.root / EXPORTED / "MODEL_CARD.md").read_text()
+    assert "version 1 of facegan is the candidate" in facegan("register").out  # the same outputs, the same version
+
+
+def test_a_worse_one_is_refused_with_the_reason(registered: Project, facegan: Command) -> None:
+    facegan("promote")
+    another(registered, facegan, -100.0)
+    ended = facegan("promote")
+    assert ended.code == 3 and "version 2 is refused\n  it is worse: Frechet distance" in ended.out
+    assert champion(registered) == "1"
+
+
+def test_a_memorizing_one_is_refused_for_that(registered: Project, facegan: Command) -> None:
+    facegan("promote")
+    change(registered, promotion__max_memorization=0.15)
+    report = read_json(registered.root / REPORTS / "evaluate.json")
+    report["memorization"] = {"value": 0.9, "floor": 0.05, "n": 16, "std": 0.01}
+    write_json(registered.root / REPORTS / "evaluate.json", report)
+    another(registered, facegan, 10.0)
+    ended = facegan("promote")
+    assert ended.code == 3 and "it memorizes: 90% of its faces" in ended.out and champion(registered) == "1"
+
+
+def test_a_person_may_overrule_and_says_why(registered: Project, facegan: Command) -> None:
+    facegan("promote")
+    another(registered, facegan, -10.0)
+    assert "forced: the old one is offensive" in facegan("promote", "--force", "the old one is offensive").out
+    assert champion(registered) == "2"
+    assert "promote version 2 (champion was 1): forced: the old one is offensive" in facegan("models").out
+
+
+def test_scored_on_other_pictures_both_are_scored_again_on_those_held_out(
+    registered: Project, facegan: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The new one draws noise: whatever its report says, what is held out today decides."""
+    facegan("promote")
+    path = registered.root / EXPORTED / "generator.onnx"
+    network = onnx.load(path)
+    for weight in network.graph.initializer:
+        values = numpy_helper.to_array(weight)
+        if values.ndim == 4:
+            noise = np.random.default_rng(0).normal(0, 3, values.shape).astype(values.dtype)
+            weight.CopyFrom(numpy_helper.from_array(noise, weight.name))
+    onnx.save(network, path)
+    report = read_json(registered.root / REPORTS / "evaluate.json")
+    report["protocol"]["pictures"] = "others"
+    write_json(registered.root / REPORTS / "evaluate.json", report)
+    another(registered, facegan, 10.0)
+    ended = facegan("promote")
+    assert ended.code == 3, ended
+    assert "cannot be compared (other pictures): scoring both on the held-out pictures of today" in ended.out
+    assert "version 2 is refused\n  it is " in ended.out and champion(registered) == "1"
+
+
+def test_when_the_champion_changes_while_it_is_judged_it_is_judged_again(
+    registered: Project, facegan: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    facegan("promote")
+    another(registered, facegan, 10.0)
+    another(registered, facegan, 10.0)
+    judged: list[str] = []
+    judge = module._judged
+
+    def meanwhile(project: Project, registry: Registry, candidate: Any, champion: Any) -> Any:
+        judged.append(champion.number)
+        if len(judged) == 1:
+            assert registry.decide(Decision("promote", "2", "1", ("faster",)), "1")
+        return judge(project, registry, candidate, champion)
+
+    monkeypatch.setattr(module, "_judged", meanwhile)
+    ended = facegan("promote")
+    assert ended.code == 0 and "the champion has changed meanwhile; judging again" in ended.err
+    assert judged == ["1", "2"] and "of version 2" in ended.out and champion(registered) == "3"
+
+
+def test_files_of_the_champion_that_are_gone_do_not_stop_one_that_is_comparable(
+    registered: Project, facegan: Command
+) -> None:
+    facegan("promote")
+    for path in (registered.root / "mlartifacts").rglob("generator.onnx"):
+        path.unlink()
+    another(registered, facegan, 10.0)
+    assert facegan("promote").code == 0
+    for path in (registered.root / "mlartifacts").rglob("evaluate.json"):
+        path.unlink()
+    another(registered, facegan, 10.0)
+    assert "the scores of version 2 cannot be had" in facegan("promote").error
+    assert champion(registered) == "2"
+    assert facegan("promote", "--force", "its scores are lost").code == 0
+
+
+def test_without_a_candidate_or_a_champion_it_is_one_line(finished: Project, facegan: Command) -> None:
+    assert "facegan has no version 'candidate'; `facegan register` makes one" in facegan("promote").error
+    assert "no version of facegan is in service" in facegan("rollback").error
+    assert facegan("models").out == "champion: none\ncandidate: none\n"
+
+
+@pytest.mark.parametrize("command", ["register", "promote", "rollback", "models"])
+def test_a_server_that_is_down_is_one_line(
+    finished: Project, facegan: Command, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://user:s3cret@127.0.0.1:{free_port()}")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    error = facegan(command).error
+    assert "MLflow did" in error or "MLflow does not answer" in error
+    assert "s3cret" not in error
+
+
+def test_outputs_that_are_not_there_are_one_line(finished: Project, facegan: Command) -> None:
+    shutil.rmtree(finished.root / EXPORTED)
+    assert "is missing; run `dvc repro`" in facegan("register").error
+
+
+def test_decisions_are_runs_of_an_experiment_of_their_own(registered: Project, facegan: Command) -> None:
+    facegan("promote")
+    import mlflow
+
+    client = mlflow.MlflowClient(registered.server().uri)
+    experiment = client.get_experiment_by_name("facegan decisions")
+    assert experiment is not None
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert (run.info.run_name, run.info.status) == ("promote version 1", "FINISHED")
+    assert json.loads(json.dumps(run.data.tags))["facegan.action"] == "promote"
+    assert Path(registered.root / "mlartifacts").is_dir()

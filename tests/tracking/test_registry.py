@@ -1,0 +1,141 @@
+"""The registry on a real MLflow: one champion, whoever decides at the same time, and every decision kept."""
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import mlflow
+import pytest
+
+from facegan.errors import FaceganError
+from facegan.tracking import registry as module
+from facegan.tracking.record import MODEL
+from facegan.tracking.registry import CANDIDATE, CHAMPION, REPLACED, ROLLED_BACK, Decision, Registry
+from facegan.tracking.view import MlflowClient, Server, prepare
+from tracking.made import own_environment
+
+
+class Echo(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
+    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
+        return model_input
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    with own_environment():
+        found = Server(f"sqlite:///{tmp_path}/mlflow.db", "faces", tmp_path / "artifacts", tmp_path / "lock")
+        prepare(found)
+        yield found
+
+
+def a_run(server: Server, folder: Path) -> str:
+    """A run with a model, and scores."""
+    (folder / "exported").mkdir(exist_ok=True)
+    (folder / "exported/generator.onnx").write_bytes(b"a network")
+    mlflow.set_tracking_uri(server.uri)
+    mlflow.set_experiment(server.experiment)
+    with mlflow.start_run() as run:
+        artifacts = {"model": str(folder / "exported")}
+        mlflow.pyfunc.log_model(name=MODEL, python_model=Echo(), artifacts=artifacts, pip_requirements=["mlflow"])
+        mlflow.log_dict({"fd_random": {"value": 1.0}}, "metrics/evaluate.json")
+    return str(run.info.run_id)
+
+
+@pytest.fixture
+def two(server: Server, tmp_path: Path) -> Registry:
+    """A registry with versions 1 and 2, and 1 in service."""
+    registry = Registry(server, "faces")
+    for _ in range(2):
+        registry.register(a_run(server, tmp_path), "a card", {"score.fd_random": "1"})
+    assert registry.decide(Decision("promote", "1", None, ("first",)), None)
+    return registry
+
+
+def champion(registry: Registry) -> str | None:
+    found = registry.version(CHAMPION)
+    return found.number if found else None
+
+
+def test_a_version_holds_the_card_the_tags_and_the_files(server: Server, tmp_path: Path) -> None:
+    registry = Registry(server, "faces")
+    assert registry.version(CANDIDATE) is None and registry.version("1") is None and registry.decisions() == []
+    run = a_run(server, tmp_path)
+    version = registry.register(run, "# A card", {"score.fd_random": "1.5"})
+    again = registry.register(run, "# A card", {"score.fd_random": "1.5"})
+    assert version.number == again.number == "1"  # the same run is the same version
+    found = registry.version(CANDIDATE)
+    assert found is not None and (found.number, found.run_id, found.card) == ("1", run, "# A card")
+    assert found.tags["score.fd_random"] == "1.5"
+    assert (registry.files(found, tmp_path / "got") / "generator.onnx").read_bytes() == b"a network"
+    assert registry.report(found) == {"fd_random": {"value": 1.0}}
+
+
+def test_a_decision_moves_the_alias_and_is_kept(two: Registry) -> None:
+    assert champion(two) == "1"
+    assert two.decide(Decision("refuse", "2", "1", ("worse", "and dark")), "1")
+    assert champion(two) == "1"
+    assert two.decide(Decision("promote", "2", "1", ("better",)), "1")
+    found = two.version(CHAMPION)
+    assert found is not None and found.number == "2" and found.tags[REPLACED] == "1"
+    assert two.decide(Decision("roll back", "1", "2", ("eyes",)), "2")
+    assert champion(two) == "1"
+    rolled_back = two.version("2")
+    assert rolled_back is not None and rolled_back.tags[ROLLED_BACK] == "eyes"
+    kept = [(entry["action"], entry["version"], entry["champion"], entry["reasons"]) for entry in two.decisions()]
+    assert kept == [
+        ("roll back", "1", "2", "eyes"),
+        ("promote", "2", "1", "better"),
+        ("refuse", "2", "1", "worse\nand dark"),
+        ("promote", "1", "none", "first"),
+    ]
+
+
+def test_a_decision_about_a_champion_that_is_gone_does_nothing(two: Registry) -> None:
+    before = two.decisions()
+    assert not two.decide(Decision("promote", "2", None, ("better",)), None)
+    assert champion(two) == "1" and two.decisions() == before
+
+
+def test_of_two_promotions_at_once_one_wins(two: Registry, tmp_path: Path) -> None:
+    two.register(a_run(two.server, tmp_path), "a card", {})
+    gate, won = threading.Barrier(2), []
+
+    def promote(version: str) -> None:
+        gate.wait()
+        if two.decide(Decision("promote", version, "1", ("better than 1",)), "1"):
+            won.append(version)
+
+    threads = [threading.Thread(target=promote, args=(version,)) for version in ("2", "3")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(won) == 1 and champion(two) == won[0]
+    assert [entry["version"] for entry in two.decisions() if entry["champion"] == "1"] == won
+
+
+def test_a_decision_that_was_killed_in_the_middle_blocks_for_a_while_only(
+    two: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    MlflowClient(two.server.uri).create_registered_model("faces.deciding")
+    monkeypatch.setattr(module, "_PATIENCE", 0.5)
+    with pytest.raises(FaceganError, match="another decision about faces is being carried out"):
+        two.decide(Decision("promote", "2", "1", ("better",)), "1")
+    assert champion(two) == "1"
+    monkeypatch.setattr(module, "_ABANDONED", 0.1)
+    time.sleep(0.2)
+    assert two.decide(Decision("promote", "2", "1", ("better",)), "1")
+    assert champion(two) == "2"
+
+
+def test_files_and_scores_that_are_gone_are_one_line(two: Registry, tmp_path: Path) -> None:
+    found = two.version("1")
+    assert found is not None
+    for path in (tmp_path / "artifacts").rglob("*"):
+        if path.name in ("generator.onnx", "evaluate.json"):
+            path.unlink()
+    with pytest.raises(FaceganError, match=r"the files of version 1 hold no generator\.onnx"):
+        two.files(found, tmp_path / "got")
+    with pytest.raises(FaceganError, match="the scores of version 1 cannot be had"):
+        two.report(found)
