@@ -45,9 +45,11 @@ lint: setup  ## ruff and mypy
 	ruff format --check .
 	mypy
 
-lock: setup  ## compile requirements.lock from pyproject.toml, for Linux and macOS, Python 3.11 to 3.13
+lock: setup  ## compile the locks from pyproject.toml, for Linux and macOS, Python 3.11 to 3.13
 	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
 	    --no-header --no-annotate --no-emit-index-url --quiet -o requirements.lock
+	uv pip compile --group serve --constraint requirements.lock --universal --python-version 3.11 --generate-hashes \
+	    --no-header --no-annotate --no-emit-index-url --quiet -o deploy/serve.lock
 
 clean:  ## remove the environment and caches; data, models, reports and runs stay
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

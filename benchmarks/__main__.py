@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import evaluation, overhead, pictures, pipeline, preprocess, training
+from benchmarks import evaluation, overhead, pictures, pipeline, preprocess, serving, training
 from facegan.training.device import choose_device, describe
 
 Rows = list[tuple[str, str, str]]
@@ -15,7 +15,7 @@ Rows = list[tuple[str, str, str]]
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    groups = ["training", "networks", "overhead", "preprocess", "memory", "evaluation", "pipeline", "tests"]
+    groups = ["training", "networks", "overhead", "preprocess", "memory", "evaluation", "serving", "pipeline", "tests"]
     parser.add_argument("--only", choices=groups, action="append")
     parser.add_argument("--pictures", type=Path, help="a folder or archive of JPEG pictures; default: drawn ones")
     parser.add_argument("--count", type=int, default=100_000, help="pictures of the memory measurement")
@@ -31,6 +31,7 @@ def main() -> None:
             "preprocess": lambda: preprocess.measure(files),
             "memory": lambda: preprocess.memory(files, options.count),
             "evaluation": lambda: evaluation.measure(device),
+            "serving": lambda: serving.measure(Path(temporary, "serving")),
             "pipeline": pipeline.measure,
             "tests": pipeline.tests,
         }

@@ -21,11 +21,13 @@ from PIL import Image
 class Generator:
     """The ONNX generator: latents float32 [n, latent] to pictures uint8 [n, size, size, 3].
 
-    ``names`` has the classes of every label that it knows; most know none.
+    ``names`` has the classes of every label that it knows; most know none. ``threads`` draw a batch, 0 is every core.
     """
 
-    def __init__(self, path: "str | Path") -> None:
-        self.session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    def __init__(self, path: "str | Path", threads: int = 0) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         self.latent = int(self.session.get_inputs()[0].shape[1])
         described = self.session.get_modelmeta().custom_metadata_map
         self.names: dict[str, list[str]] = json.loads(described.get("facegan.labels", "{}"))

@@ -1,0 +1,62 @@
+"""`facegan serve`: faces over HTTP, from the champion of the registry or any exported model."""
+
+import argparse
+import os
+
+from facegan.cli.project import Project
+from facegan.errors import FaceganError
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser("serve", help="answer requests for faces over HTTP", description=__doc__)
+    parser.add_argument(
+        "--model",
+        help="an exported folder, or an MLflow URI; one with an alias, such as models:/facegan@champion (the default), "
+        "is followed when it moves",
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="default 127.0.0.1: this machine alone")
+    parser.add_argument("--port", type=int, default=8000, help="default 8000")
+    parser.add_argument("--max-count", type=int, default=64, help="pictures in one request; default 64")
+    parser.add_argument("--threads", type=int, default=0, help="that draw; default every core")
+    parser.add_argument("--timeout", type=float, default=10.0, help="seconds for a request; default 10")
+    parser.add_argument("--reload", type=float, default=10.0, help="seconds between looks at the alias; default 10")
+    parser.set_defaults(run=_serve)
+
+
+def _serve(options: argparse.Namespace) -> None:
+    for name, least in (("max_count", 1), ("threads", 0), ("port", 1)):
+        if getattr(options, name) < least:
+            raise FaceganError(f"serve: --{name.replace('_', '-')}: should be at least {least}")
+    if not (options.timeout > 0 and options.reload > 0):
+        raise FaceganError("serve: --timeout and --reload should be seconds above 0")
+    where = options.model or _champion()
+    _find_server(where)
+    import uvicorn
+
+    from facegan.cli.project import cores
+    from facegan.serving.app import Limits, create_app
+    from facegan.serving.model import Source, to_stderr
+
+    threads = options.threads or cores()
+    source = Source(where, to_stderr)
+    limits = Limits(count=options.max_count, seconds=options.timeout, threads=threads)
+    if source.refreshes:
+        source.watch(options.reload)
+    to_stderr(f"{source.model.name} on http://{options.host}:{options.port}")
+    uvicorn.run(create_app(source, limits), host=options.host, port=options.port, log_level="warning", access_log=False)
+
+
+def _champion() -> str:
+    """Of the project around the current folder; outside of one, a model of the default name."""
+    try:
+        return f"models:/{Project.find().params().promotion.model}@champion"
+    except FaceganError:
+        return "models:/facegan@champion"
+
+
+def _find_server(where: str) -> None:
+    """The project's MLflow, unless the environment names another."""
+    if ":/" not in where or os.environ.get("MLFLOW_TRACKING_URI"):
+        return
+    uri = Project.find().tracking()[0]
+    os.environ["MLFLOW_TRACKING_URI"] = uri

@@ -1,0 +1,286 @@
+"""Faces over HTTP: PNG by count, seed, label, truncation or latent, within bounds."""
+
+import asyncio
+import base64
+import io
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import numpy as np
+from fastapi import FastAPI, HTTPException, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from PIL import Image
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import Info as Fact
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
+from starlette.exceptions import HTTPException as StarletteHTTPException
+
+from facegan.exporting.shipped.generate import grid
+from facegan.serving.model import Model, Source, new_seed
+
+MOST_LATENT = 4096  # numbers of one
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one request, and all of them together, may take."""
+
+    count: int = 64  # pictures
+    body: int = 2**20  # bytes
+    seconds: float = 10.0
+    waiting: int = 64  # requests
+    threads: int = 2  # that draw
+
+
+class Problem(BaseModel):
+    """What was wrong with a request, and what would be right."""
+
+    error: str
+
+
+class Info(BaseModel):
+    """What is in service."""
+
+    model: str
+    size: int = Field(description="pixels")
+    latent: int = Field(description="numbers of a latent")
+    labels: dict[str, list[str]] = Field(description="the classes of every label that it knows")
+
+
+class Drawn(BaseModel):
+    """Pictures, PNG in base64, and what they were drawn with."""
+
+    model: str
+    seed: int | None
+    pictures: list[str]
+
+
+Seed = Annotated[int, Field(ge=0, lt=2**53, description="the same seed draws the same pictures; a random one if none")]
+Label = Annotated[str, Field(max_length=200, pattern="^[^=]+=.+$", description="such as hair=pink")]
+Truncation = Annotated[FiniteFloat, Field(ge=0, le=2, description="scale of the latents")]
+Latent = Annotated[list[FiniteFloat], Field(min_length=1, max_length=MOST_LATENT)]
+
+
+def create_app(source: Source, limits: Limits) -> FastAPI:
+    """The service, with its OpenAPI description at /openapi.json."""
+    Count = Annotated[int, Field(ge=1, le=limits.count)]
+
+    class Wanted(BaseModel):
+        """Pictures by seed, or by latents."""
+
+        model_config = ConfigDict(extra="forbid")
+
+        count: Count = 1
+        seed: Seed | None = None
+        truncation: Truncation = 1.0
+        label: Annotated[list[Label], Field(max_length=32)] = []
+        latent: Annotated[list[Latent], Field(min_length=1, max_length=limits.count)] | None = Field(
+            None, description="one for each picture, in place of count, seed and truncation"
+        )
+
+    Wanted.model_rebuild(_types_namespace=locals() | globals())
+    problems: dict[int | str, dict[str, Any]] = {
+        status: {"model": Problem, "description": text}
+        for status, text in {
+            400: "The body cannot be read.",
+            409: "The model in service knows no such label, or latents of another length.",
+            413: "The body is too large.",
+            422: "A value is not what it should be.",
+            503: "Too many requests are waiting.",
+            504: "It took too long.",
+        }.items()
+    }
+    app = FastAPI(title="facegan", description="Faces of one generator.", docs_url=None, redoc_url=None)
+    pool = ThreadPoolExecutor(limits.threads, thread_name_prefix="draw")
+    told = _Metrics(source)
+    waiting = 0
+
+    async def work(draw: Callable[[], Any]) -> Any:
+        """In a thread, when there is room, within the time."""
+        nonlocal waiting
+        if waiting >= limits.waiting:
+            raise HTTPException(503, "too many requests are waiting; try again in a moment", {"Retry-After": "1"})
+        waiting += 1
+        future = asyncio.get_running_loop().run_in_executor(pool, draw)
+
+        def done(_: Any) -> None:
+            nonlocal waiting
+            waiting -= 1  # when it is, also where nobody waits any more
+
+        future.add_done_callback(done)
+        try:
+            return await asyncio.wait_for(asyncio.shield(future), limits.seconds)
+        except TimeoutError:
+            future.cancel()
+            raise HTTPException(504, f"it took more than {limits.seconds:g} seconds; ask for fewer pictures") from None
+
+    @app.get("/pictures.png", response_class=Response, responses={**problems, 200: {"content": {"image/png": {}}}})
+    async def picture(
+        count: Annotated[int, Query(ge=1, le=limits.count)] = 1,
+        seed: Annotated[Seed | None, Query()] = None,
+        truncation: Annotated[Truncation, Query()] = 1.0,
+        label: Annotated[list[Label], Query(max_length=32)] = [],  # noqa: B006  # FastAPI copies it
+    ) -> Response:
+        """One PNG: a picture, or several in a grid."""
+        model, seed = source.model, new_seed() if seed is None else seed
+        columns = int(np.ceil(np.sqrt(count)))
+        labels = _labels(model, label)
+
+        def draw() -> bytes:
+            pictures = model.generator.pictures(model.generator.latents(count, seed, truncation), labels)
+            return _png(Image.fromarray(pictures[0]) if count == 1 else grid(pictures, columns))
+
+        content = await work(draw)
+        told.pictures.inc(count)
+        headers = {"X-Facegan-Seed": str(seed), "X-Facegan-Model": model.name}
+        return Response(content, media_type="image/png", headers=headers)
+
+    @app.post("/pictures", responses=problems)
+    async def pictures(wanted: Wanted) -> Drawn:
+        """Pictures one by one, PNG in base64."""
+        model, seed = source.model, new_seed() if wanted.seed is None else wanted.seed
+        labels = _labels(model, wanted.label)
+        if wanted.latent is not None:
+            _check_latents(model, wanted.latent)
+
+        def draw() -> list[str]:
+            if wanted.latent is not None:
+                latents = np.asarray(wanted.latent, np.float32)
+            else:
+                latents = model.generator.latents(wanted.count, seed, wanted.truncation)
+            drawn = model.generator.pictures(latents, labels)
+            return [base64.b64encode(_png(Image.fromarray(each))).decode() for each in drawn]
+
+        content = await work(draw)
+        told.pictures.inc(len(content))
+        return Drawn(model=model.name, seed=None if wanted.latent is not None else seed, pictures=content)
+
+    @app.get("/model")
+    async def model() -> Info:
+        """What is in service, and what it may be asked for."""
+        now = source.model
+        return Info(model=now.name, size=now.size, latent=now.generator.latent, labels=now.generator.names)
+
+    @app.get("/health")
+    async def health() -> dict[str, str]:
+        """200 once a model is loaded."""
+        return {"model": source.model.name}
+
+    @app.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+    async def metrics() -> Response:
+        """For Prometheus."""
+        return Response(told.page(), media_type=CONTENT_TYPE_LATEST)
+
+    @app.middleware("http")
+    async def measured(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
+        began = time.perf_counter()
+        response = await answer(request)
+        route = request.scope.get("route")
+        told.seconds.labels(getattr(route, "path", "none"), str(response.status_code)).observe(
+            time.perf_counter() - began
+        )
+        return response
+
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(StarletteHTTPException, _refused)
+    app.add_exception_handler(Exception, _failed)
+    app.add_middleware(_BodyLimit, most=limits.body)
+    return app
+
+
+class _Metrics:
+    """Of one service; what Prometheus reads."""
+
+    def __init__(self, source: Source) -> None:
+        self.registry = CollectorRegistry()
+        self.seconds = Histogram(
+            "facegan_request_seconds", "How long a request took.", ["path", "status"], registry=self.registry
+        )
+        self.pictures = Counter("facegan_pictures", "Pictures drawn.", registry=self.registry)
+        failures = Gauge("facegan_reload_failures", "Champions that could not be loaded.", registry=self.registry)
+        failures.set_function(lambda: source.failures)
+        self._source, self._model = source, Fact("facegan_model", "The model in service.", registry=self.registry)
+
+    def page(self) -> bytes:
+        self._model.info({"name": self._source.model.name})
+        return generate_latest(self.registry)
+
+
+class _BodyLimit:
+    """Answers 413 to a body that is larger than ``most``, without reading the rest of it."""
+
+    def __init__(self, app: Any, most: int) -> None:
+        self._app, self._most = app, most
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        told = dict(scope["headers"]).get(b"content-length", b"0")
+        if not told.isdigit() or int(told) > self._most:
+            await self._refuse(scope, receive, send)
+            return
+        body, more = b"", True
+        while more:  # as a whole: what follows it is small
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return
+            body, more = body + message.get("body", b""), message.get("more_body", False)
+            if len(body) > self._most:
+                await self._refuse(scope, receive, send)
+                return
+        given = False
+
+        async def again() -> Any:
+            nonlocal given
+            if given:
+                return await receive()
+            given = True
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        await self._app(scope, again, send)
+
+    async def _refuse(self, scope: Any, receive: Any, send: Any) -> None:
+        problem = {"error": f"the body should be at most {self._most:,} bytes"}
+        await JSONResponse(problem, 413, {"Connection": "close"})(scope, receive, send)
+
+
+def _labels(model: Model, wanted: list[str]) -> np.ndarray:
+    try:
+        return model.generator.labels(wanted)
+    except ValueError as error:
+        raise HTTPException(409, str(error)) from None
+
+
+def _check_latents(model: Model, latents: list[list[float]]) -> None:
+    for number, latent in enumerate(latents):
+        if len(latent) != model.generator.latent:
+            raise HTTPException(
+                409, f"latent.{number}: holds {len(latent)} numbers; those of this model hold {model.generator.latent}"
+            )
+
+
+def _png(image: Image.Image) -> bytes:
+    content = io.BytesIO()
+    image.save(content, "PNG", compress_level=1)  # four times as fast, a tenth larger
+    return content.getvalue()
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    """What is wrong, and where; never what was sent, which may be no JSON."""
+    assert isinstance(error, RequestValidationError)
+    said = [f"{'.'.join(map(str, part['loc'][1:])) or 'body'}: {part['msg']}" for part in error.errors()[:5]]
+    return JSONResponse({"error": "; ".join(said)}, 422)
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, StarletteHTTPException)
+    return JSONResponse({"error": error.detail}, error.status_code, error.headers)
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    return JSONResponse({"error": "the service failed; its log says why"}, 500)

@@ -1,0 +1,91 @@
+"""The model in service: from a folder or a real registry, replaced whole, kept when its successor is broken."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import mlflow
+import pytest
+from tracking.made import own_environment
+from tracking.test_registry import Echo
+
+from facegan.cli.project import EXPORTED
+from facegan.errors import FaceganError
+from facegan.serving.model import Source
+
+
+@pytest.fixture
+def registry(tmp_path: Path, project_root: Path) -> Iterator[mlflow.MlflowClient]:
+    """Three versions, of which the third is broken; the first is in service."""
+    with own_environment():
+        mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
+        experiment = mlflow.create_experiment("e", (tmp_path / "artifacts").as_uri())
+        for name in ("first", "second", "broken"):
+            folder = Path(shutil.copytree(project_root / EXPORTED, tmp_path / name))
+            if name == "broken":
+                (folder / "generator.onnx").write_bytes(b"cut")
+            with mlflow.start_run(experiment_id=experiment):
+                mlflow.pyfunc.log_model(
+                    name="generator",
+                    python_model=Echo(),
+                    artifacts={"model": str(folder)},
+                    pip_requirements=["mlflow"],
+                    registered_model_name="faces",
+                )
+        client = mlflow.MlflowClient()
+        client.set_registered_model_alias("faces", "champion", "1")
+        yield client
+
+
+def test_an_alias_is_followed_and_a_broken_successor_is_not(registry: mlflow.MlflowClient) -> None:
+    told: list[str] = []
+    source = Source("models:/faces@champion", told.append)
+    first = source.model
+    assert source.refreshes and first.name == "models:/faces/1" and first.size == 32
+    assert not source.refresh() and source.model is first and told == []
+
+    registry.set_registered_model_alias("faces", "champion", "2")
+    assert source.refresh() and source.model.name == "models:/faces/2"
+
+    registry.set_registered_model_alias("faces", "champion", "3")
+    assert not source.refresh() and source.model.name == "models:/faces/2" and source.failures == 1
+    registry.delete_registered_model_alias("faces", "champion")
+    assert not source.refresh() and source.failures == 2
+    assert told[0] == "models:/faces/2 is in service"
+    assert "models:/faces/3 cannot be loaded" in told[1] and "going on with models:/faces/2" in told[1]
+
+    registry.set_registered_model_alias("faces", "champion", "1")
+    assert source.refresh() and source.model.name == "models:/faces/1"
+
+
+def test_a_version_by_number_stays(registry: mlflow.MlflowClient) -> None:
+    source = Source("models:/faces/2", print)
+    assert not source.refreshes and source.model.name == "models:/faces/2"
+
+
+@pytest.mark.parametrize("where", ["models:/faces@nobody", "models:/nothing/1", "models:/faces/3"])
+def test_what_cannot_be_served_is_one_line(registry: mlflow.MlflowClient, where: str) -> None:
+    with pytest.raises(FaceganError) as error:
+        Source(where, print)
+    assert ("\n" not in str(error.value) and "faces" in str(error.value)) or "nothing" in str(error.value)
+
+
+def test_a_folder_without_a_model_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(FaceganError, match=r"no generator\.onnx there"):
+        Source(str(tmp_path), print)
+
+
+def test_no_training_framework_is_loaded_to_serve(project_root: Path) -> None:
+    """A container that serves has no PyTorch."""
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        "from facegan.cli.main import main; from facegan.serving.app import Limits, create_app\n"
+        "from facegan.serving.model import Source\n"
+        "create_app(Source(sys.argv[1], print), Limits()); print('served')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, project_root / EXPORTED], capture_output=True, text=True, timeout=120
+    )
+    assert done.stdout == "served\n", done.stderr
