@@ -1,13 +1,14 @@
 """Real servers for tests, on free ports of this machine."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -34,7 +35,8 @@ def serving(command: list[str], port: int, log: Path, env: dict[str, str] | None
         assert process.poll() is None, log.read_text()
         yield
     finally:
-        os.killpg(process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 
@@ -45,3 +47,37 @@ def mlflow_server(folder: Path, port: int, store: str | None = None) -> list[str
         "--backend-store-uri", store or f"sqlite:///{folder}/server.db",
         "--artifacts-destination", str(folder / "artifacts"),
     ]  # fmt: skip
+
+
+@contextmanager
+def postgresql(folder: Path) -> Iterator[str]:
+    """A server of its own with an empty database, started and stopped here; gives its URI for MLflow.
+
+    PostgreSQL does not run as root: as root it runs as the user that Debian's package makes.
+    """
+    found = shutil.which("pg_ctl") or next(iter(sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin/pg_ctl")))), "")
+    assert found, "these tests need PostgreSQL: `apt-get install postgresql`"
+    binaries = Path(found).resolve().parent
+    root = os.geteuid() == 0
+    folder.mkdir(parents=True)
+    if root:
+        shutil.chown(folder, "postgres", "postgres")
+        for parent in folder.parents:  # pytest's folders are the user's alone
+            if parent.stat().st_uid == 0 and not parent.stat().st_mode & 0o001:
+                parent.chmod(parent.stat().st_mode | 0o011)
+    data, port = folder / "data", free_port()
+
+    def run(name: str, *arguments: object) -> None:
+        command = [str(binaries / name), *map(str, arguments)]
+        user = {"user": "postgres", "group": "postgres"} if root else {}
+        with (folder.parent / "postgresql.log").open("ab") as log:
+            subprocess.run(command, check=True, cwd=folder, stdout=log, stderr=log, timeout=120, **user)
+
+    run("initdb", "--pgdata", data, "--username", "mlflow", "--auth", "trust", "--no-sync", "--encoding", "UTF8")
+    options = f"-p {port} -h 127.0.0.1 -k {folder} -F"
+    run("pg_ctl", "--pgdata", data, "--wait", "--log", folder / "server.log", "--options", options, "start")
+    try:
+        run("createdb", "--host", "127.0.0.1", "--port", port, "--username", "mlflow", "mlflow")
+        yield f"postgresql+psycopg2://mlflow@127.0.0.1:{port}/mlflow"
+    finally:
+        run("pg_ctl", "--pgdata", data, "--mode", "immediate", "stop")

@@ -76,7 +76,7 @@ def table(runs: list[Compared]) -> str:
     return "\n\n".join([*(columns([title, *names], rows) for title, rows in parts), ABOUT])
 
 
-def _markdown(runs: list[Compared]) -> str:
+def markdown(runs: list[Compared]) -> str:
     """For a pull request: no picture, as a comment cannot hold one."""
     lines = []
     for title, rows in (("parameter", differing(runs)), ("score", scores(runs))):
@@ -118,4 +118,4 @@ def _page(runs: list[Compared]) -> str:
     return environment.get_template("compare.html").render(runs=runs, sections=sections, grids=grids, about=ABOUT)
 
 
-FORMATS: dict[str, Callable[[list[Compared]], str]] = {".html": _page, ".md": _markdown, ".csv": _csv, ".json": _json}
+FORMATS: dict[str, Callable[[list[Compared]], str]] = {".html": _page, ".md": markdown, ".csv": _csv, ".json": _json}

@@ -11,12 +11,16 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parser = commands.add_parser("data", help="pin the data set", description=__doc__)
     actions = parser.add_subparsers(required=True, metavar="pin")
     pin = actions.add_parser("pin", help="write the digest of the folder or Kaggle data set into params.yaml")
-    pin.set_defaults(run=lambda options: _pin(Project.find()))
+    pin.add_argument("--newest", action="store_true", help="of a Kaggle data set, take the newest version first")
+    pin.set_defaults(run=lambda options: pin_pictures(Project.find(), options.newest))
 
 
-def _pin(project: Project) -> None:
+def pin_pictures(project: Project, newest: bool = False) -> bool:
+    """Write what identifies the pictures into params.yaml; true when that is not what was there."""
     params = project.params().data
     document = read_commented(project.root / "params.yaml")
+    before = params.model_dump()[params.source]
+    handle = params.kaggle.handle
     match params.source:
         case "folder":
             from facegan.data.folder import open_pictures
@@ -25,11 +29,16 @@ def _pin(project: Project) -> None:
             with open_pictures(project.home / params.folder.path) as pictures:
                 digest = str(pictures.description["digest"])
         case "kaggle":
-            from facegan.data.kaggle import fetch
+            from facegan.data import kaggle
 
-            digest = fetch(params.kaggle.handle, None).digest
+            if newest:
+                handle = document["data"]["kaggle"]["handle"] = kaggle.newest(handle)
+            digest = kaggle.fetch(handle, None).digest
         case _:
             raise FaceganError(f"data.source: {params.source} needs no pin; its pictures follow from its parameters")
     document["data"][params.source]["digest"] = digest
     write_commented(project.root / "params.yaml", document)
+    if handle != params.kaggle.handle:
+        print(f"data.kaggle.handle is now {handle}")
     print(f"data.{params.source}.digest is now {digest}")
+    return digest != before["digest"] or handle != params.kaggle.handle

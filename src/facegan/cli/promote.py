@@ -2,7 +2,8 @@
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -196,10 +197,11 @@ def _registry(project: Project) -> "Registry":
     return Registry(server, name)
 
 
-def _guarded(work: Callable[..., None], *arguments: Any) -> None:
+@contextmanager
+def mlflow_guarded() -> Iterator[None]:
     """Whatever MLflow raises becomes one line; nothing was decided then."""
     try:
-        work(*arguments)
+        yield
     except (FaceganError, OSError):
         raise
     except Exception as error:  # MLflow lets those of its database, of HTTP and of its stores through
@@ -207,3 +209,8 @@ def _guarded(work: Callable[..., None], *arguments: Any) -> None:
 
         reason = (redact(str(error)).splitlines() or [type(error).__name__])[0][:300]
         raise FaceganError(f"MLflow does not answer: {reason}; the version in service is as it was") from error
+
+
+def _guarded(work: Callable[..., None], *arguments: Any) -> None:
+    with mlflow_guarded():
+        work(*arguments)

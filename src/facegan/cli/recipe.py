@@ -23,7 +23,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     use = actions.add_parser("use", help="write a recipe into params.yaml")
     use.add_argument("name")
     use.add_argument("--with-data", action="store_true", help="take the recipe's own data set too, not keep yours")
-    use.set_defaults(run=lambda options: _use(Project.find(), options.name, options.with_data))
+    use.set_defaults(run=lambda options: use_recipe(Project.find(), options.name, options.with_data))
 
 
 def recipe(root: Path, name: str) -> CommentedMap:
@@ -59,7 +59,8 @@ def _list(project: Project) -> None:
         print(f"{name:18s} {first}".rstrip())
 
 
-def _use(project: Project, name: str, with_data: bool) -> None:
+def use_recipe(project: Project, name: str, with_data: bool) -> None:
+    """Write a recipe into params.yaml; the ``data`` block stays unless ``with_data``."""
     document = recipe(project.root, name)
     path = project.root / "params.yaml"
     if path.is_file() and not with_data:

@@ -8,6 +8,7 @@ from typing import Any
 from facegan.cli.compare import Compared
 from facegan.cli.project import REPORTS, Project
 from facegan.errors import FaceganError
+from facegan.files import read_json
 from facegan.params_yaml import flatten
 from facegan.strict_yaml import read_yaml
 
@@ -22,8 +23,20 @@ def read_revision(project: Project, name: str) -> Compared | None:
         return None
     params = read_yaml(_file(project.root, revision, name, "params.yaml"), f"params.yaml of {name}")
     report: dict[str, Any] = json.loads(_file(project.root, revision, name, str(REPORTS / "evaluate.json")))
+    params.pop("promotion", None)  # no part of a run
     values = {key: str(value) for key, value in flatten(params).items()}
     return Compared(revision, name, values, report, _picture(project.root, revision))
+
+
+def read_workspace(project: Project, name: str) -> Compared:
+    """The run of the outputs as they lie here. Raises FaceganError without scores."""
+    try:
+        report = read_json(project.root / REPORTS / "evaluate.json")
+    except OSError as error:
+        raise FaceganError(f"{REPORTS}/evaluate.json is not here; `dvc repro` makes it") from error
+    values = {key: str(value) for key, value in flatten(project.params().of_run()).items()}
+    picture = project.root / REPORTS / "evaluate/generated.png"
+    return Compared("workspace", name, values, report, picture.read_bytes() if picture.is_file() else None)
 
 
 def _commit(root: Path, name: str) -> str | None:

@@ -89,6 +89,14 @@ def fetch(handle: str, digest: str | None) -> Fetched:
     return Fetched(folder, description, tree.digest)
 
 
+def newest(handle: str) -> str:
+    """The handle of the newest version of the data set. Raises FaceganError."""
+    dataset = _parse(handle)
+    with _one_line_errors(handle, Path(handle)), _client() as client:
+        version = client.datasets.dataset_api_client.get_dataset(_get(dataset)).current_version_number
+    return f"{dataset.owner}/{dataset.dataset}/versions/{max(version, dataset.version)}"
+
+
 def tree_digest(folder: Path) -> str:
     """SHA-256 over name, size and SHA-256 of each regular file below ``folder`` (see ``files.tree_digest``).
 
@@ -211,14 +219,18 @@ def _receive(client: KaggleClient, dataset: DatasetHandle, archive: Path) -> Non
 
 
 def _about(client: KaggleClient, dataset: DatasetHandle) -> dict[str, str | None]:
-    request = ApiGetDatasetRequest()
-    request.owner_slug, request.dataset_slug = dataset.owner, dataset.dataset
     try:
-        answer = client.datasets.dataset_api_client.get_dataset(request)
+        answer = client.datasets.dataset_api_client.get_dataset(_get(dataset))
         texts = {"title": answer.title, "licence": answer.license_name}
         return {key: " ".join(text.split())[:200] or None for key, text in texts.items()}
     except Exception:
         return {"title": None, "licence": None}
+
+
+def _get(dataset: DatasetHandle) -> ApiGetDatasetRequest:
+    request = ApiGetDatasetRequest()
+    request.owner_slug, request.dataset_slug = dataset.owner, dataset.dataset
+    return request
 
 
 def _unpack(dataset: DatasetHandle, archive: Path, folder: Path) -> None:

@@ -1,0 +1,242 @@
+"""`facegan retrain`: from a commit to a judged model, the same on a laptop and in CI.
+
+Pulls what DVC's remote has, runs the pipeline, pushes what it made, and writes a report against a base revision.
+With --push it commits dvc.lock, params.yaml and the scores and pushes them; with --promote it registers the model and
+judges it against the champion. Stopped at any point, the same command goes on. Exits with 0 when all is done, 3 when
+the model was refused, 1 after an error.
+"""
+
+import argparse
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from facegan.cli.project import REPORTS, Project
+from facegan.errors import FaceganError
+from facegan.files import write_atomic
+
+RUN = ("params.yaml", "dvc.lock", "reports/data.json", "reports/evaluate.json")  # what is committed of a run
+SKIP = "[skip ci]"  # in a commit message: GitHub and GitLab start no retraining for it
+
+
+@dataclass
+class Story:
+    """What has happened so far, for the report."""
+
+    base: str  # a commit, which stays when HEAD moves; empty for none
+    base_name: str
+    steps: list[str] = field(default_factory=list)
+    verdict: list[str] = field(default_factory=list)
+    links: dict[str, str] = field(default_factory=dict)
+    failure: str | None = None
+
+    def tell(self, text: str) -> None:
+        print(f"retrain: {text}", flush=True)
+        self.steps.append(text)
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser(
+        "retrain",
+        help="from a commit to a judged model, for CI and by hand",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--recipe", help="use this recipe first; the data block stays")
+    parser.add_argument(
+        "--new-data", action="store_true", help="look for new pictures, and end here when there are none"
+    )
+    parser.add_argument("--base", default="HEAD~1", help="the revision to compare with; default HEAD~1")
+    parser.add_argument("--push", action="store_true", help="commit the run and push it to the branch's remote")
+    parser.add_argument("--promote", action="store_true", help="register the model and judge it against the champion")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=REPORTS / "retrain",
+        help="folder of report.md and its pictures; default reports/retrain",
+    )
+    parser.set_defaults(run=_retrain)
+
+
+def _retrain(options: argparse.Namespace) -> None:
+    from facegan.cli.promote import REFUSED
+
+    project = Project.find()
+    story = Story(_output(project.root, "git", "rev-parse", "--verify", f"{options.base}^{{commit}}"), options.base)
+    with _alone(project):
+        try:
+            refused = _work(project, options, story)
+        except FaceganError as error:
+            story.failure = str(error)
+            raise
+        finally:
+            print(_write(project, options.out, story))
+    if refused:
+        sys.exit(REFUSED)
+
+
+def _work(project: Project, options: argparse.Namespace, story: Story) -> bool:
+    """All steps; true when the model was refused."""
+    root = project.root
+    _check_clean(root, generated=("params.yaml",) if options.recipe or options.new_data else ())
+    if options.recipe:
+        from facegan.cli.recipe import use_recipe
+
+        use_recipe(project, options.recipe, with_data=False)
+        story.tell(f"params.yaml is the recipe {options.recipe}")
+    if options.new_data:
+        from facegan.cli.data import pin_pictures
+
+        pinned = pin_pictures(project, newest=True)
+        if not pinned and not _output(root, "git", "diff", "--name-only", "--", "params.yaml"):  # an earlier start's
+            story.tell("no new pictures: nothing to do")
+            return False
+        story.tell("there are new pictures, and params.yaml names them")
+    remote = bool(_output(root, "dvc", "remote", "list"))
+    if not remote:
+        story.tell("DVC has no remote: what is made stays on this machine")
+    if remote:
+        _step(root, "pull", "dvc", "pull", "--run-cache", "--allow-missing")
+        story.tell("pulled what DVC's remote has")
+    _step(root, "pipeline", "dvc", "repro")
+    story.tell("the pipeline is up to date")
+    if remote:  # before git, so that no commit names what is nowhere
+        _step(root, "push", "dvc", "push", "--run-cache")
+        story.tell("pushed what it made to DVC's remote")
+    if options.push:
+        story.tell(_commit_and_push(root))
+    if not options.promote:
+        return False
+    return not _promoted(project, story)
+
+
+def _promoted(project: Project, story: Story) -> bool:
+    from facegan.cli.promote import mlflow_guarded, promote, register
+
+    with mlflow_guarded():
+        version = register(project)
+        story.links |= _links(project, version)
+        verdict = promote(project, version)
+    story.verdict = list(verdict.reasons)
+    print("retrain: " + "\n  ".join(verdict.reasons))
+    return verdict.promoted
+
+
+def _links(project: Project, version: str) -> dict[str, str]:
+    """To MLflow's pages, where it has a web server."""
+    from facegan.tracking.lineage import redact
+
+    uri = project.tracking()[0]
+    name = project.params().promotion.model
+    if not uri.startswith(("http://", "https://")):
+        return {}
+    page = f"{redact(uri).replace('***@', '').rstrip('/')}/#/models/{name}/versions/{version}"
+    return {f"version {version} of {name}": page}
+
+
+def _check_clean(root: Path, generated: tuple[str, ...]) -> None:
+    """But for what a retraining writes itself, which may have been stopped: its results, and ``generated``."""
+    changed = _output(root, "git", "diff", "--name-only", "--relative", "HEAD").splitlines()
+    others = [name for name in changed if name not in (*RUN[1:], *generated)]
+    if others:
+        names = ", ".join(others[:5])
+        raise FaceganError(f"retrain: there are changes that are not committed ({names}); commit them, or `git stash`")
+
+
+def _commit_and_push(root: Path) -> str:
+    branch = _output(root, "git", "symbolic-ref", "--short", "-q", "HEAD") or os.environ.get("FACEGAN_BRANCH", "")
+    if not branch:
+        raise FaceganError("retrain: --push needs a branch; HEAD is detached, and FACEGAN_BRANCH names none")
+    there = [name for name in RUN if (root / name).is_file()]
+    _step(root, "git", "git", "add", "--", *there)
+    if not _output(root, "git", "diff", "--cached", "--name-only"):
+        return "the run is committed already"
+    message = f"Retrained: {_output(root, 'git', 'rev-parse', '--short', 'HEAD')} {SKIP}"
+    _step(root, "git", "git", "commit", "--quiet", "-m", message)
+    done = subprocess.run(
+        ["git", "push", "--quiet", "origin", f"HEAD:refs/heads/{branch}"], cwd=root, capture_output=True, text=True
+    )
+    if done.returncode:
+        _step(root, "git", "git", "reset", "--quiet", "--mixed", "HEAD~1")
+        reason = next((line for line in done.stderr.splitlines() if "rejected" in line or "fatal" in line), done.stderr)
+        raise FaceganError(
+            f"retrain: git did not take the run on {branch} ({reason.strip()[:200]}); the branch may have moved while "
+            "it trained. Nothing was committed or promoted; what was trained is in DVC's cache for the next retraining"
+        )
+    return f"committed the run and pushed it to {branch}"
+
+
+def _step(root: Path, what: str, *command: str) -> None:
+    """Run a command, its output shown. Raises FaceganError when it fails; a signal is passed on to it."""
+    process = subprocess.Popen(command, cwd=root)
+    before = signal.signal(signal.SIGTERM, lambda number, _: process.send_signal(number))
+    try:
+        code = process.wait()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    if code == 0:
+        return
+    hint = {
+        "pull": "`facegan doctor` looks at the remote; nothing was changed",
+        "pipeline": "what is trained is kept: the same command goes on from there",
+        "push": "the run is whole on this machine: the same command pushes it, and trains nothing again",
+    }.get(what, "nothing was promoted")
+    raise FaceganError(f"retrain: `{' '.join(command)}` gave {code}; {hint}")
+
+
+def _output(root: Path, *command: str) -> str:
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True)
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+@contextmanager
+def _alone(project: Project) -> Iterator[None]:
+    path = project.state / "retrain.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise FaceganError("retrain: another retraining is running here") from None
+        yield
+
+
+def _write(project: Project, folder: Path, story: Story) -> Path:
+    """``report.md``, with the pictures of before and after beside it."""
+    from facegan.cli.compare_formats import markdown
+    from facegan.cli.revisions import read_revision, read_workspace
+
+    commit = _output(project.root, "git", "rev-parse", "--short", "HEAD") or "no commit"
+    lines = [f"# Retraining of {commit}", ""]
+    if story.failure:
+        lines += [f"**Failed.** {story.failure}", ""]
+    elif story.verdict:
+        lines += [f"**{story.verdict[0].capitalize()}.** " + " ".join(f"{reason}." for reason in story.verdict[1:]), ""]
+    lines += [f"- {step}" for step in story.steps]
+    lines += [f"- [{title}]({link})" for title, link in story.links.items()] + [""]
+    runs = []
+    try:
+        if story.failure is None:
+            runs = [read_workspace(project, "this run")]
+        base = read_revision(project, story.base) if story.base else None
+        if base is not None and runs:
+            runs.insert(0, replace(base, name=story.base_name))
+        elif runs:
+            lines += [f"There is no revision {story.base_name} to compare with.", ""]
+    except FaceganError as error:
+        lines += [f"{story.base_name} has no run to compare with: {str(error).removeprefix('compare: ')}.", ""]
+    if runs:
+        lines.append(markdown(runs))
+    for run in runs:
+        if run.grid:
+            name = "this-run.png" if run.id == "workspace" else "base.png"
+            write_atomic(folder / name, run.grid)
+            lines += [f"![generated by {run.name}]({name})", ""]
+    write_atomic(folder / "report.md", "\n".join(lines))
+    return folder / "report.md"
