@@ -9,7 +9,7 @@ export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
 
-.PHONY: help setup repro test test-system ui bench lint lock clean
+.PHONY: help setup repro test test-system ui demo bench lint lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -31,11 +31,14 @@ repro: setup  ## run the pipeline: download, preprocess, train, evaluate, export
 test: setup  ## unit tests
 	pytest tests --ignore=tests/system
 
-test-system: setup  ## whole runs: the real dvc, MLflow, kills, a browser (needs Chromium; says how to get it)
+test-system: setup  ## whole runs: the real dvc, MLflow, kills, PostgreSQL, a browser (apt-get install chromium postgresql)
 	pytest tests/system
 
 ui: setup  ## open MLflow with all runs at http://127.0.0.1:5000
 	mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}" --host 127.0.0.1 --port 5000
+
+demo: setup  ## a page to draw faces on, at http://127.0.0.1:8501
+	facegan demo
 
 bench: setup  ## the numbers, as one table
 	python -m benchmarks

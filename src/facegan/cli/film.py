@@ -88,7 +88,7 @@ def write_film(path: Path, frames: Iterator[np.ndarray], fps: int, still: float 
     write_atomic(path, _WRITERS[path.suffix](frames, fps, still))
 
 
-def _mp4(frames: Iterator[np.ndarray], fps: int, still: float) -> bytes:
+def mp4(frames: Iterator[np.ndarray], fps: int, still: float) -> bytes:
     """H.264 as browsers and phones play it: yuv420p, an even number of pixels, the index in front."""
     import av
 
@@ -107,7 +107,7 @@ def _mp4(frames: Iterator[np.ndarray], fps: int, still: float) -> bytes:
         return path.read_bytes()
 
 
-def _gif(frames: Iterator[np.ndarray], fps: int, still: float) -> bytes:
+def gif(frames: Iterator[np.ndarray], fps: int, still: float) -> bytes:
     pictures = [Image.fromarray(frame) for frame in frames]
     duration = [round(1000 / fps)] * len(pictures)
     duration[-1] += round(1000 * still)
@@ -126,4 +126,4 @@ def _held(frames: Iterator[np.ndarray], times: int) -> Iterator[np.ndarray]:
         yield frame
 
 
-_WRITERS: dict[str, Callable[[Iterator[np.ndarray], int, float], bytes]] = {".mp4": _mp4, ".gif": _gif}
+_WRITERS: dict[str, Callable[[Iterator[np.ndarray], int, float], bytes]] = {".mp4": mp4, ".gif": gif}

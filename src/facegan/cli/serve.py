@@ -29,8 +29,8 @@ def _serve(options: argparse.Namespace) -> None:
             raise FaceganError(f"serve: --{name.replace('_', '-')}: should be at least {least}")
     if not (options.timeout > 0 and options.reload > 0):
         raise FaceganError("serve: --timeout and --reload should be seconds above 0")
-    where = options.model or _champion()
-    _find_server(where)
+    where = options.model or champion()
+    use_projects_server(where)
     import uvicorn
 
     from facegan.cli.project import cores
@@ -46,7 +46,7 @@ def _serve(options: argparse.Namespace) -> None:
     uvicorn.run(create_app(source, limits), host=options.host, port=options.port, log_level="warning", access_log=False)
 
 
-def _champion() -> str:
+def champion() -> str:
     """Of the project around the current folder; outside of one, a model of the default name."""
     try:
         return f"models:/{Project.find().params().promotion.model}@champion"
@@ -54,7 +54,7 @@ def _champion() -> str:
         return "models:/facegan@champion"
 
 
-def _find_server(where: str) -> None:
+def use_projects_server(where: str) -> None:
     """The project's MLflow, unless the environment names another."""
     if ":/" not in where or os.environ.get("MLFLOW_TRACKING_URI"):
         return

@@ -15,11 +15,12 @@ from facegan.exporting.shipped.generate import Generator
 
 @dataclass(frozen=True)
 class Model:
-    """A generator that has drawn a picture, of ``size`` pixels, and what it is called."""
+    """A generator that has drawn a picture, of ``size`` pixels, what it is called, and its card (Markdown)."""
 
     generator: Generator
     name: str
     size: int
+    card: str
 
     @classmethod
     def load(cls, folder: Path, name: str) -> "Model":
@@ -32,7 +33,8 @@ class Model:
             size = generator.pictures(generator.latents(1, 0)).shape[1]
         except Exception as error:  # ONNX Runtime has an exception class for every failure
             raise FaceganError(f"{name} cannot be loaded: {str(error).splitlines()[0]}") from error
-        return cls(generator, name, size)
+        card = found[0].with_name("MODEL_CARD.md")
+        return cls(generator, name, size, card.read_text(encoding="utf-8") if card.is_file() else "")
 
 
 class Source:

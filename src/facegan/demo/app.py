@@ -1,0 +1,153 @@
+"""The demo's page; `facegan demo` starts it."""
+
+import argparse
+import math
+from pathlib import Path
+
+import numpy as np
+import streamlit as st
+
+from facegan.cli.film import gif, mp4, walk_frames
+from facegan.cli.project import SHARDS
+from facegan.demo.faces import DIRECTIONS, Faces, png, shown
+from facegan.exporting.shipped.generate import grid
+from facegan.serving.model import Model, Source, to_stderr
+
+ANY = "any"
+NEAREST = 5
+
+
+@st.cache_resource(show_spinner="loading the model")
+def _source(where: str) -> Source:
+    return Source(where, to_stderr)
+
+
+@st.cache_resource(show_spinner="finding directions")
+def _faces(_model: Model, name: str) -> Faces:
+    return Faces(_model.generator)
+
+
+def main() -> None:
+    options = _options()
+    st.set_page_config(page_title="facegan", page_icon="🎨", layout="centered")
+    source = _source(options.model)
+    if source.refreshes:
+        source.refresh()
+    model = source.model
+    faces = _faces(model, model.name)
+    st.title("Faces by facegan")
+    st.caption(f"{model.name}, {model.size}x{model.size} pixels, drawn on this machine's CPU")
+
+    with st.sidebar:
+        st.header("What to draw")
+        seed = int(st.number_input("Seed", 0, 2**31 - 1, 3, help="the same seed draws the same face"))
+        truncation = st.slider("Truncation", 0.0, 1.5, 1.0, 0.05, help="below 1 is safer and less varied")
+        asked = [
+            f"{name}={choice}"
+            for name, classes in model.generator.names.items()
+            if (choice := st.selectbox(name.replace("_", " "), [ANY, *classes])) != ANY
+        ]
+    labels = model.generator.labels(asked)
+    face, several, mixing, walk, copying, card = st.tabs(
+        ["A face", "A grid", "Mix two", "A walk", "Is it copying?", "Model card"]
+    )
+    with face:
+        picture = _a_face(faces, seed, truncation, labels)
+    with several:
+        _a_grid(faces, seed, truncation, labels)
+    with mixing:
+        _mix(faces, seed, truncation, labels)
+    with walk:
+        _a_walk(faces, seed, truncation, asked)
+    with copying:
+        _copying(picture, options.shards)
+    with card:
+        pictures = "![samples](samples.png)"  # a file beside the card, which is not here
+        st.markdown(model.card.replace(pictures, "") or "This model came without a card.")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--shards", type=Path, default=SHARDS)
+    return parser.parse_args()
+
+
+def _a_face(faces: Faces, seed: int, truncation: float, labels: np.ndarray) -> np.ndarray:
+    place = st.empty()  # the picture first: the sliders are below it
+    with st.expander("Move along what changes pictures most"):
+        columns = st.columns(2)
+        moves = [
+            columns[number % 2].slider(f"Direction {number + 1}", -4.0, 4.0, 0.0, 0.1) for number in range(DIRECTIONS)
+        ]
+    picture: np.ndarray = faces.generator.pictures(faces.latent(seed, truncation, moves), labels)[0]
+    with place.container():
+        st.image(shown(picture), caption=f"seed {seed}")
+        st.download_button("Download PNG", png(shown(picture)), f"face-{seed}.png", "image/png", key="face")
+    return picture
+
+
+def _a_grid(faces: Faces, seed: int, truncation: float, labels: np.ndarray) -> None:
+    count = st.slider("Faces", 4, 64, 25)
+    pictures = faces.generator.pictures(faces.generator.latents(count, seed, truncation), labels)
+    drawn = grid(pictures, math.ceil(math.sqrt(count)))
+    st.image(drawn, width="stretch")
+    st.download_button("Download PNG", png(drawn), f"faces-{seed}.png", "image/png", key="grid")
+
+
+def _mix(faces: Faces, seed: int, truncation: float, labels: np.ndarray) -> None:
+    other = int(st.number_input("Seed of the other", 0, 2**31 - 1, 4))
+    share = st.slider("How much of it", 0.0, 1.0, 0.5, 0.01)
+    latents = [faces.mix(seed, other, part, truncation) for part in (0.0, share, 1.0)]
+    pictures = faces.generator.pictures(np.concatenate(latents), labels)
+    title = f"seed {seed}, {1 - share:.0%} of it with {share:.0%} of the other, and seed {other}"
+    st.image(shown(np.asarray(grid(pictures, 3))), caption=title, width="stretch")
+
+
+def _a_walk(faces: Faces, seed: int, truncation: float, asked: list[str]) -> None:
+    count = st.select_slider("Faces at once", [1, 4, 9, 16], 4)
+    steps = st.slider("Pictures between two faces", 4, 48, 16)
+    if not st.button("Draw the walk"):
+        st.caption("Faces that change into each other and back, to watch and to keep.")
+        return
+    walk = argparse.Namespace(count=count, steps=steps, seed=seed, truncation=truncation, label=asked)
+    frames = list(walk_frames(faces.generator, walk))
+    film = mp4(iter(frames), 24, 0.0)
+    st.video(film, format="video/mp4", loop=True, autoplay=True, muted=True)
+    left, right = st.columns(2)
+    left.download_button("Download MP4", film, f"walk-{seed}.mp4", "video/mp4")
+    right.download_button("Download GIF", gif(iter(frames), 24, 0.0), f"walk-{seed}.gif", "image/gif")
+
+
+def _copying(picture: np.ndarray, shards: Path) -> None:
+    if not (shards / "manifest.json").is_file():
+        st.info(f"The training pictures are not here ({shards}); `dvc pull` or `dvc repro preprocess` brings them.")
+        return
+    if not st.button("Find the nearest training pictures"):
+        st.caption("A generator that copies draws faces that a training picture looks just like.")
+        return
+    import torch
+
+    from facegan.evaluation.memorization import nearest
+
+    train = _training_pictures(str(shards), (shards / "manifest.json").stat().st_mtime)
+    if picture.shape != train.shape[1:]:
+        st.info(f"The model draws {picture.shape[0]} pixels, and the training pictures here have {train.shape[1]}.")
+        return
+    found = nearest(torch.from_numpy(picture.copy())[None], train)
+    row = np.stack([picture, *train[found.index[0, :NEAREST]].numpy()])
+    title = "the face, and the training pictures that are nearest to it, the nearest first"
+    st.image(shown(np.asarray(grid(row, NEAREST + 1))), caption=title, width="stretch")
+    closeness = float(found.closeness[0])
+    verdict = "nothing is copied" if closeness > 0.6 else "it is close to one picture alone: look whether it is a copy"
+    st.write(f"The nearest is at {closeness:.0%} of the distance of the next five: {verdict}.")
+
+
+@st.cache_resource(show_spinner="reading the training pictures")
+def _training_pictures(shards: str, changed: float):  # type: ignore[no-untyped-def]  # torch is loaded only here
+    from facegan.data.batches import load_split
+
+    return load_split(Path(shards), "train").images
+
+
+main()
