@@ -615,3 +615,18 @@ def test_a_disk_that_fills_during_the_download_is_one_line(server: KaggleServer,
 def test_a_cache_that_cannot_be_written_is_one_line(server: KaggleServer, tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("a file where a folder should be")
     assert "KAGGLEHUB_CACHE" in refusal()
+
+
+def test_the_newest_version_is_asked_for(server: KaggleServer) -> None:
+    server.dataset["currentVersionNumber"] = 7
+    owner, _, version = HANDLE.rpartition("/")
+    assert kaggle.newest(HANDLE) == f"{owner}/7"
+    server.dataset["currentVersionNumber"] = 0  # not told: what is pinned stays
+    assert kaggle.newest(HANDLE) == f"{owner}/{version}"
+
+
+def test_a_newest_version_that_cannot_be_asked_for_is_one_line(server: KaggleServer) -> None:
+    server.status["GetDataset"] = 403
+    with pytest.raises(FaceganError) as error:
+        kaggle.newest(HANDLE)
+    assert "\n" not in str(error.value) and HANDLE in str(error.value)

@@ -50,8 +50,8 @@ def mlflow_server(folder: Path, port: int, store: str | None = None) -> list[str
 
 
 @contextmanager
-def postgresql(folder: Path) -> Iterator[str]:
-    """A server of its own with an empty database, started and stopped here; gives its URI for MLflow.
+def postgresql(folder: Path, *databases: str) -> Iterator[str]:
+    """A server of its own with empty databases, started and stopped here; gives the URI of mlflow, the first.
 
     PostgreSQL does not run as root: as root it runs as the user that Debian's package makes.
     """
@@ -77,7 +77,8 @@ def postgresql(folder: Path) -> Iterator[str]:
     options = f"-p {port} -h 127.0.0.1 -k {folder} -F"
     run("pg_ctl", "--pgdata", data, "--wait", "--log", folder / "server.log", "--options", options, "start")
     try:
-        run("createdb", "--host", "127.0.0.1", "--port", port, "--username", "mlflow", "mlflow")
+        for name in databases or ("mlflow",):
+            run("createdb", "--host", "127.0.0.1", "--port", port, "--username", "mlflow", name)
         yield f"postgresql+psycopg2://mlflow@127.0.0.1:{port}/mlflow"
     finally:
         run("pg_ctl", "--pgdata", data, "--mode", "immediate", "stop")

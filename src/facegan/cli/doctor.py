@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -12,6 +13,12 @@ from facegan.errors import FaceganError
 
 Finding = tuple[str, str, str]  # "ok" | "note" | "fail", what was looked at, what was found
 
+LOGIN = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+_CREDENTIALS = (
+    "credentials come from the environment (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or an SSH agent) or from "
+    "`dvc remote modify --local`"
+)
+
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser = commands.add_parser("doctor", help="check this machine and project", description=__doc__)
@@ -20,7 +27,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 def _doctor(options: argparse.Namespace) -> None:
     failed = 0
-    for check in (_python, _packages, _device, _disk, _project, _pictures, _tracking, _kaggle, _inception):
+    for check in (_python, _packages, _device, _disk, _project, _pictures, _tracking, _remote, _kaggle, _inception):
         for level, what, found in _safely(check):
             print(f"{level:5s} {what:12s} {found}")
             failed += level == "fail"
@@ -108,18 +115,58 @@ def _tracking() -> Iterator[Finding]:
     project = Project.find()
     server = project.server()
     from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
 
     if server.local and not (project.home / "mlflow.db").exists():
         yield "ok", "mlflow", "a local database is made by the first run"
     else:
-        MlflowClient(server.uri).search_experiments(max_results=1)
+        try:
+            found = MlflowClient(server.uri).search_experiments(max_results=1)
+        except MlflowException as error:
+            if re.search(r"\b40[13]\b", str(error)):
+                yield "fail", "mlflow", f"{redact(server.uri)} wants another login: {LOGIN}"
+                return
+            raise
         yield "ok", "mlflow", f"{redact(server.uri)}, experiment {server.experiment}"
+        if found and not server.local and not found[0].artifact_location.startswith("mlflow-artifacts:"):
+            where = found[0].artifact_location.partition(":")[0]
+            yield (
+                "note",
+                "mlflow",
+                f"artifacts do not go through the server: every user needs access to its {where} store",
+            )
     if waiting := unsent(project.state):
         yield (
             "note",
             "mlflow",
             f"{len(waiting)} trainings have rows that MLflow lacks; the next run or `facegan record` sends them",
         )
+
+
+def _remote() -> Iterator[Finding]:
+    """Writes a file of no bytes to DVC's default remote, and takes it away."""
+    from dvc.repo import Repo
+
+    from facegan.tracking.lineage import redact
+
+    with Repo(str(Project.find().home)) as repo:
+        name = repo.config["core"].get("remote")
+        if not name:
+            yield "note", "dvc remote", "none: `dvc remote add -d NAME URL` shares data with others"
+            return
+        url = redact(str(repo.config["remote"][name].get("url", "")))
+        try:
+            store = repo.cloud.get_remote_odb(name)
+            files = store.fs
+            probe = files.join(store.path, f".facegan-doctor-{os.getpid()}")
+            files.makedirs(store.path, exist_ok=True)
+            files.pipe_file(probe, b"")
+            files.rm_file(probe)
+        except Exception as error:  # each kind of remote has its own
+            reason = (redact(str(error)).splitlines() or [""])[0] or type(error).__name__
+            yield "fail", "dvc remote", f"{name} ({url}): {reason}; {_CREDENTIALS}"
+            return
+        yield "ok", "dvc remote", f"{name} ({url}) can be written"
 
 
 def _kaggle() -> Iterator[Finding]:

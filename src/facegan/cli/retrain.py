@@ -104,7 +104,7 @@ def _work(project: Project, options: argparse.Namespace, story: Story) -> bool:
     if remote:
         _step(root, "pull", "dvc", "pull", "--run-cache", "--allow-missing")
         story.tell("pulled what DVC's remote has")
-    _step(root, "pipeline", "dvc", "repro")
+    _step(root, "pipeline", "dvc", "repro", *(["--pull"] if remote else []))  # what the run cache names, too
     story.tell("the pipeline is up to date")
     if remote:  # before git, so that no commit names what is nowhere
         _step(root, "push", "dvc", "push", "--run-cache")
