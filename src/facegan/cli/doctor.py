@@ -149,7 +149,11 @@ def _remote() -> Iterator[Finding]:
 
     from facegan.tracking.lineage import redact
 
-    with Repo(str(Project.find().home)) as repo:
+    home = Project.find().home
+    if not (home / ".dvc").is_dir():
+        yield "note", "dvc remote", "none: this is no DVC repository; `dvc init` makes it one"
+        return
+    with Repo(str(home)) as repo:
         name = repo.config["core"].get("remote")
         if not name:
             yield "note", "dvc remote", "none: `dvc remote add -d NAME URL` shares data with others"
