@@ -91,6 +91,30 @@ def test_what_cannot_be_a_film_is_one_line(
     assert set(Path.cwd().iterdir()) == before
 
 
+def test_some_grids_stand_side_by_side(finished: Project, facegan: Command) -> None:
+    for number, path in enumerate(sorted((finished.root / SAMPLES).glob("*.png"))):
+        Image.new("RGB", (35, 71), (10 * number,) * 3).save(path)
+    assert facegan("generate", "--film", "training", "--at", "0,2", "--out", "side.png").code == 0
+    found = pixels(Path("side.png"))
+    assert found.shape == (71, 35 + 8 + 35, 3)
+    assert (found[:, :35] == 0).all() and (found[:, 35:43] == 255).all() and (found[:, 43:] == 20).all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("training", "--at", "0,99", "--out", "x.png"), "--at 99: the training left 4 grids, 0 to 3"),
+        (("training", "--at", "first", "--out", "x.png"), "--at first: should be numbers of grids such as 1,10,25"),
+        (("training", "--at", "1", "--out", "x.mp4"), "--at goes with --film training and an --out that ends in .png"),
+        (("walk", "--at", "1", "--out", "x.png"), "--at goes with --film training"),
+    ],
+)
+def test_grids_that_cannot_stand_side_by_side_are_one_line(
+    finished: Project, facegan: Command, arguments: tuple[str, ...], said: str
+) -> None:
+    assert said in facegan("generate", "--film", *arguments).error and not Path(arguments[-1]).exists()
+
+
 def test_without_a_training_there_is_none(project: Project, facegan: Command) -> None:
     assert "holds no grids" in facegan("generate", "--film", "training", "--out", "t.mp4").error
 

@@ -3,6 +3,7 @@
 import argparse
 import io
 import math
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -29,11 +30,20 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="the sample grids of the last training one after the other, or faces that change into each other and "
         "back; --out ends in .mp4 or .gif, or names numbered pictures: generated-image-%%04d.png",
     )
+    parser.add_argument(
+        "--at", help="of --film training, these grids alone, side by side in a PNG: 1,10,25; 0 is before any training"
+    )
     parser.add_argument("--fps", type=int, help="pictures a second of a film; default 6 for training, 24 for a walk")
 
 
 def check(options: argparse.Namespace) -> None:
     """Raises FaceganError for a film that cannot be written, before any work."""
+    if options.at is not None:
+        if options.film != "training" or options.out.suffix != ".png":
+            raise FaceganError("--at goes with --film training and an --out that ends in .png")
+        if not re.fullmatch(r"\d+(,\d+)*", options.at):
+            raise FaceganError(f"--at {options.at}: should be numbers of grids such as 1,10,25")
+        return
     if "%" not in options.out.name and options.out.suffix not in _WRITERS:
         raise FaceganError(
             f"--out {options.out}: a film should end in {' or '.join(_WRITERS)}, or be numbered pictures such as "
@@ -59,6 +69,16 @@ def training_frames() -> Iterator[np.ndarray]:
     for path in paths:
         with Image.open(path) as picture:
             yield np.asarray(picture.convert("RGB"))
+
+
+def side_by_side(frames: Iterator[np.ndarray], wanted: list[int]) -> Image.Image:
+    """Frames uint8 [h, w, 3] by number, on white. Raises FaceganError for one that there is not."""
+    held = list(frames)
+    if missing := [number for number in wanted if number >= len(held)]:
+        raise FaceganError(f"--at {missing[0]}: the training left {len(held)} grids, 0 to {len(held) - 1}")
+    chosen = [held[number] for number in wanted]
+    gap = np.full((chosen[0].shape[0], 8, 3), 255, np.uint8)
+    return Image.fromarray(np.concatenate([part for frame in chosen for part in (frame, gap)][:-1], axis=1))
 
 
 def walk_frames(generator: "Generator", options: argparse.Namespace) -> Iterator[np.ndarray]:

@@ -28,6 +28,10 @@ def _generate(options: argparse.Namespace) -> None:
 
     if options.film:
         film.check(options)
+    if options.film == "training" and options.at:
+        write_atomic(options.out, png(film.side_by_side(film.training_frames(), list(map(int, options.at.split(","))))))
+        print(options.out)
+        return
     if options.film == "training":
         film.write_film(options.out, film.training_frames(), options.fps or 6, film.STILL)
         print(options.out)
