@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from facegan.cli.distributed import several
+from facegan.errors import FaceganError
 from facegan.evaluation.sharing import ALONE, Processes
 
 SHARING = """
@@ -26,6 +28,20 @@ with several("none") as processes:
     first = processes.first(processes.rank == 0), processes.first(processes.rank == 1)
 Path(sys.argv[2], str(processes.rank)).write_text(repr((done, found, first)))
 """
+
+
+def test_one_of_three_that_ends_at_its_start_is_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others have met by then."""
+    (tmp_path / "third.py").write_text(
+        "import os, sys\nfrom facegan.cli.distributed import several\n"
+        "if os.environ['RANK'] == '2':\n    sys.exit('error: no such luck')\n"
+        "with several('third') as processes:\n    pass\n"
+    )
+    monkeypatch.setenv("FACEGAN_PROCESSES", "3")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(FaceganError, match="third: process 3 of 3 failed: no such luck"), several("third"):
+        pass
 
 
 def test_alone_it_is_a_loop() -> None:

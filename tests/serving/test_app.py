@@ -1,13 +1,16 @@
 """The service's answers: the pictures that the model draws, and a reason for what it does not."""
 
+import asyncio
 import base64
 import io
+import shutil
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -67,7 +70,7 @@ def test_pictures_one_by_one(service: TestClient, generator: Generator) -> None:
     answer = service.post("/pictures", json={"count": 3, "seed": 7, "truncation": 0.7}).json()
     drawn = [pixels(base64.b64decode(each)) for each in answer["pictures"]]
     assert np.array_equal(np.stack(drawn), generator.pictures(generator.latents(3, 7, 0.7)))
-    assert answer["seed"] == 7 and answer["model"].endswith(str(EXPORTED))
+    assert answer["seed"] == 7 and answer["model"] == "export"
 
 
 def test_latents_are_drawn_as_they_are(service: TestClient, generator: Generator) -> None:
@@ -114,6 +117,7 @@ def test_a_bad_query_is_told_what_and_where(service: TestClient, query: str, sai
     [
         (b'{"latent": [[NaN, 1]]}', 422, "latent.0.0: Input should be a finite number"),
         (b'{"latent": [[1e400]]}', 422, "latent.0.0: Input should be a finite number"),
+        (b'{"latent": [[1e39]]}', 422, "latent.0.0: Input should be less than or equal to 100"),
         (b'{"latent": [[1, 2]]}', 409, "latent.0: holds 2 numbers; those of this model hold 8"),
         (b'{"latent": [[[1]]]}', 422, "latent.0.0: Input should be a valid number"),
         (b'{"latent": []}', 422, "latent: List should have at least 1 item"),
@@ -208,16 +212,50 @@ def test_a_fault_shows_nothing_of_the_inside(project_root: Path) -> None:
     with TestClient(create_app(source, Limits()), raise_server_exceptions=False) as service:
         answer = service.get("/pictures.png")
         assert (answer.status_code, answer.json()) == (500, {"error": "the service failed; its log says why"})
+        assert metrics(service)["facegan_request_seconds_count", "/pictures.png", "500"] == 1
+
+
+def metrics(service: TestClient) -> dict[tuple[str, ...], float]:
+    return {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(service.get("/metrics").text)
+        for sample in family.samples
+    }
+
+
+def test_a_body_that_drips_is_not_waited_for(project_root: Path) -> None:
+    app = create_app(Source(str(project_root / EXPORTED), print), Limits(seconds=0.3))
+    sent: list[Any] = []
+
+    async def drip() -> dict[str, Any]:
+        await asyncio.sleep(0.1)
+        return {"type": "http.request", "body": b" ", "more_body": True}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http", "method": "POST", "path": "/pictures", "raw_path": b"/pictures", "query_string": b"",
+        "headers": [(b"content-type", b"application/json")], "http_version": "1.1", "scheme": "http", "root_path": "",
+    }  # fmt: skip
+    asyncio.run(asyncio.wait_for(app(scope, drip, send), 10))
+    assert sent[0]["status"] == 408 and b"within 0.3 seconds" in sent[1]["body"]
+
+
+def test_a_folder_may_have_any_name(project_root: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(project_root / EXPORTED, tmp_path / "модель 1"))
+    with client(folder) as service:
+        assert service.get("/model").json()["model"] == "модель 1"
+        answer = service.get("/pictures.png")
+        assert answer.status_code == 200 and unquote(answer.headers["x-facegan-model"]) == "модель 1"
 
 
 def test_metrics_count_what_was_asked_and_drawn(service: TestClient) -> None:
     service.get("/pictures.png", params={"count": 4})
     service.get("/pictures.png", params={"count": 0})
-    found = {
-        (sample.name, *sample.labels.values()): sample.value
-        for family in text_string_to_metric_families(service.get("/metrics").text)
-        for sample in family.samples
-    }
+    service.post("/pictures", content=bytes(2 * 2**20))
+    found = metrics(service)
+    assert found["facegan_request_seconds_count", "none", "413"] == 1
     assert found["facegan_pictures_total",] == 4
     assert found["facegan_request_seconds_count", "/pictures.png", "200"] == 1
     assert found["facegan_request_seconds_count", "/pictures.png", "422"] == 1

@@ -51,7 +51,7 @@ def test_whatever_its_description_allows_or_forbids_it_answers_as_described(port
     assert "5/5" in done.stdout  # every operation was tried
 
 
-def test_a_client_that_goes_away_or_drips_does_no_harm(port: int) -> None:
+def test_clients_that_go_away_do_no_harm(port: int) -> None:
     for _ in range(20):
         connection = http.client.HTTPConnection("127.0.0.1", port)
         connection.putrequest("POST", "/pictures")
@@ -68,13 +68,14 @@ def test_a_client_that_goes_away_or_drips_does_no_harm(port: int) -> None:
     [
         (("--model", "nowhere"), "nowhere: no generator.onnx there"),
         (("--model", "models/export", "--timeout", "0"), "--timeout and --reload should be seconds above 0"),
+        (("--model", "models/export", "--port", "99999"), "--port 99999: should be 1 to 65535"),
         (("--model", "models/export", "--max-count", "0"), "--max-count: should be at least 1"),
         (("--model", "models/export", "--host", "300.1.1.1"), "300.1.1.1"),
     ],
 )
 def test_what_cannot_be_served_ends_at_once(project_root: Path, arguments: tuple[str, ...], said: str) -> None:
     done = subprocess.run(
-        [BIN / "facegan", "serve", *arguments, "--port", str(free_port())],
+        [BIN / "facegan", "serve", "--port", str(free_port()), *arguments],
         cwd=project_root, capture_output=True, text=True, timeout=60, env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert done.returncode != 0 and said in done.stderr and "Traceback" not in done.stderr

@@ -60,6 +60,23 @@ def test_an_alias_is_followed_and_a_broken_successor_is_not(registry: mlflow.Mlf
     assert source.refresh() and source.model.name == "models:/faces/1"
 
 
+def test_whatever_goes_wrong_with_a_successor_the_next_look_is_to_come(
+    registry: mlflow.MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    source = Source("models:/faces@champion", told.append)
+    registry.set_registered_model_alias("faces", "champion", "2")
+
+    def fail(name: str) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(source, "_load", fail)
+        assert not source.refresh() and source.failures == 1
+    assert told == ["[Errno 28] No space left on device; going on with models:/faces/1"]
+    assert source.refresh() and source.model.name == "models:/faces/2"
+
+
 def test_a_version_by_number_stays(registry: mlflow.MlflowClient) -> None:
     source = Source("models:/faces/2", print)
     assert not source.refreshes and source.model.name == "models:/faces/2"

@@ -157,7 +157,8 @@ def guarded(s3: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             "MLFLOW_FLASK_SERVER_SECRET_KEY": "a secret",
         }  # fmt: skip
         assert "--app-name basic-auth" in compose["services"]["mlflow"]["command"]
-        with serving([*command, "--app-name", "basic-auth"], port, folder / "mlflow.log", env):
+        command += ["--app-name", "basic-auth", "--allowed-hosts", f"127.0.0.1:{port}"]
+        with serving(command, port, folder / "mlflow.log", env):
             yield f"http://127.0.0.1:{port}"
 
 
@@ -170,6 +171,9 @@ def test_a_run_goes_to_a_server_with_logins_and_its_files_through_it(
     assert "record: MLflow did not take the run" in refused and refused.count("Traceback") == 0
     doctor = clone.run("facegan", "doctor", code=1)
     assert "wants another login: set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD" in doctor
+    wrong = clone.copy(tmp_path / "wrong")
+    wrong.environment["MLFLOW_TRACKING_URI"] = guarded.replace("127.0.0.1", "localhost")
+    assert "does not know its name: start it with --allowed-hosts localhost:" in wrong.run("facegan", "doctor", code=1)
     login = {"MLFLOW_TRACKING_USERNAME": "admin", "MLFLOW_TRACKING_PASSWORD": "s3cret-admin-password"}
     clone.environment |= login
     assert "ok    mlflow" in clone.run("facegan", "doctor")
@@ -191,4 +195,4 @@ def test_the_compose_file_fits_its_schema_and_says_no_password() -> None:
     example = (REPOSITORY / "deploy/team.env.example").read_text().splitlines()
     names = {line.removesuffix("=") for line in example if line.endswith("=")}
     text = path.read_text()
-    assert all(f"${{{name}" in text for name in names) and len(names) == 5
+    assert all(f"${{{name}" in text for name in names) and len(names) == 6

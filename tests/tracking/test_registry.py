@@ -118,15 +118,111 @@ def test_of_two_promotions_at_once_one_wins(two: Registry, tmp_path: Path) -> No
 def test_a_decision_that_was_killed_in_the_middle_blocks_for_a_while_only(
     two: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    client = MlflowClient(two.server.uri)
+    client.create_registered_model("faces.deciding")
+    monkeypatch.setattr(module, "_PATIENCE", 1.0)
+    began = time.monotonic()
+    assert two.decide(Decision("promote", "2", "1", ("better",)), "1")
+    assert champion(two) == "2" and time.monotonic() - began > 1.0
+    names = {model.name for model in client.search_registered_models()}
+    assert "faces.deciding" not in names and any(name.startswith("faces.deciding.") for name in names)
+
+
+def test_one_that_is_alive_is_waited_for_however_long_the_queue(two: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each holds the lock for less than the patience, all of them together for longer."""
+    monkeypatch.setattr(module, "_PATIENCE", 3.0)
+    inside: list[int] = []
+    most: list[int] = []
+
+    def hold(number: int) -> None:
+        with two._alone() as still_alone:
+            inside.append(number)
+            most.append(len(inside))
+            time.sleep(1.2)
+            assert still_alone()
+            inside.remove(number)
+
+    threads = [threading.Thread(target=hold, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1] * 4
+
+
+def test_those_that_wait_for_one_that_was_killed_go_one_after_the_other(
+    two: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
     MlflowClient(two.server.uri).create_registered_model("faces.deciding")
-    monkeypatch.setattr(module, "_PATIENCE", 0.5)
-    with pytest.raises(FaceganError, match="another decision about faces is being carried out"):
+    monkeypatch.setattr(module, "_PATIENCE", 2.0)
+    gate, won = threading.Barrier(3), []
+
+    def promote(reason: str) -> None:
+        gate.wait()
+        if two.decide(Decision("promote", "2", "1", (reason,)), "1"):
+            won.append(reason)
+
+    threads = [threading.Thread(target=promote, args=(str(number),)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(won) == 1 and champion(two) == "2"
+
+
+def test_one_that_lost_its_lock_moves_nothing(two: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A laptop that slept in the middle."""
+    begin = two._begin
+
+    def sleep(decision: Decision) -> str:
+        client = MlflowClient(two.server.uri)
+        client.rename_registered_model("faces.deciding", "faces.deciding.1")
+        return begin(decision)
+
+    monkeypatch.setattr(two, "_begin", sleep)
+    with pytest.raises(FaceganError, match="another one went ahead; nothing was done"):
         two.decide(Decision("promote", "2", "1", ("better",)), "1")
     assert champion(two) == "1"
-    monkeypatch.setattr(module, "_ABANDONED", 0.1)
-    time.sleep(0.2)
-    assert two.decide(Decision("promote", "2", "1", ("better",)), "1")
-    assert champion(two) == "2"
+    assert [entry["status"] for entry in two.decisions()] == ["RUNNING", "FINISHED"]
+
+
+def test_when_the_answer_gets_lost_what_counts_is_the_alias(two: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    move = two._client.set_registered_model_alias
+
+    def lost(name: str, alias: str, version: str) -> None:
+        move(name, alias, version)
+        raise ConnectionError("timed out")
+
+    monkeypatch.setattr(two._client, "set_registered_model_alias", lost)
+    assert two.decide(Decision("promote", "2", "1", ("better",)), "1") and champion(two) == "2"
+
+
+def test_a_log_that_fails_behind_the_alias_says_what_is_in_service(
+    two: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise ConnectionError("gone")
+
+    monkeypatch.setattr(two._client, "set_terminated", fail)
+    with pytest.raises(FaceganError, match="version 2 is in service now, but that was not logged whole: gone"):
+        two.decide(Decision("promote", "2", "1", ("better",)), "1")
+
+
+def test_a_log_of_decisions_that_was_deleted_comes_back(two: Registry) -> None:
+    client = MlflowClient(two.server.uri)
+    experiment = client.get_experiment_by_name("faces decisions")
+    assert experiment is not None
+    client.delete_experiment(experiment.experiment_id)
+    assert two.decide(Decision("refuse", "2", "1", ("worse",)), "1")
+    assert two.decisions()[0]["action"] == "refuse"
+
+
+def test_a_card_is_as_long_as_a_database_takes_it(server: Server, tmp_path: Path) -> None:
+    registry = Registry(server, "faces")
+    registry.register(a_run(server, tmp_path), "a line of the card\n" * 1000, {})
+    found = registry.version("1")
+    assert found is not None and 4900 < len(found.card) <= 5000
+    assert found.card.endswith("a line of the card\n\nThe rest is in MODEL_CARD.md among the files.")
 
 
 def test_files_and_scores_that_are_gone_are_one_line(two: Registry, tmp_path: Path) -> None:

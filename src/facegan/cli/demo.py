@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from facegan.cli.project import EXPORTED
-from facegan.cli.serve import champion, use_projects_server
+from facegan.cli.serve import champion, check_port, use_projects_server
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -23,6 +23,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 def _demo(options: argparse.Namespace) -> None:
     from facegan.serving.model import Source, to_stderr
 
+    check_port(options.port)
     where = options.model or (str(EXPORTED) if (EXPORTED / "generator.onnx").is_file() else champion())
     use_projects_server(where)
     Source(where, to_stderr)  # what cannot be loaded is told here, not on the page

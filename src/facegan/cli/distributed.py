@@ -43,7 +43,7 @@ def several(module: str) -> Iterator[Processes]:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             meeting = f"file://{folder / 'meeting'}"
             others = _start(module, count, folder / "meeting")
-            while len(list(folder.iterdir())) < len(others):
+            while sum(path.name.isdigit() for path in folder.iterdir()) < len(others):
                 time.sleep(0.05)
                 _check(module, others)
         if count == 1:
@@ -81,6 +81,8 @@ def _check(module: str, others: list[Other], cause: Exception | None = None) -> 
     for number, (process, said) in enumerate(others, 1):
         if process.poll():
             said.seek(0)
+            for other, _ in others:
+                other.kill()  # they would wait for the one that is gone
             last = (said.read().decode(errors="replace").strip().splitlines() or ["it gave no reason"])[-1]
             raise FaceganError(
                 f"{module}: process {number + 1} of {len(others) + 1} failed: {last.removeprefix('error: ')}"

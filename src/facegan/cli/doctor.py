@@ -123,6 +123,10 @@ def _tracking() -> Iterator[Finding]:
         try:
             found = MlflowClient(server.uri).search_experiments(max_results=1)
         except MlflowException as error:
+            if "Invalid Host" in str(error):
+                name = redact(server.uri).partition("://")[2]
+                yield "fail", "mlflow", f"the server does not know its name: start it with --allowed-hosts {name}"
+                return
             if re.search(r"\b40[13]\b", str(error)):
                 yield "fail", "mlflow", f"{redact(server.uri)} wants another login: {LOGIN}"
                 return

@@ -1,6 +1,7 @@
 """`facegan register`, `promote`, `rollback` and `models`: which version of the model is in service, and why."""
 
 import argparse
+import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from facegan.cli.project import EXPORTED, SHARDS, Project
+from facegan.cli.project import EXPORTED, REPORTS, SHARDS, Project
 from facegan.errors import FaceganError
 from facegan.files import read_json
 
@@ -64,10 +65,13 @@ def register(project: Project) -> str:
     params = project.params()
     run_id = record_run(project)
     card = (project.root / EXPORTED / "MODEL_CARD.md").read_text(encoding="utf-8")
-    scores = scores_of(read_json(project.root / "reports/evaluate.json"))
+    report = read_json(project.root / REPORTS / "evaluate.json")
+    scores = scores_of(report)
     tags = {f"score.{name}": f"{at_its_floor(score):.6g}" for name, score in scores.items()}
     config = read_json(project.root / EXPORTED / "config.json")
     tags["facegan.training_key"] = config["training_key"]
+    told = ("extractor", "extractor_sha256", "generated", "real", "pictures", "seed")
+    tags["facegan.protocol"] = json.dumps({key: report["protocol"][key] for key in told})
     tags |= {key: value for key, value in project.tags().items() if key != "facegan.params_yaml"}
     version = str(_registry(project).register(run_id, card, tags).number)
     print(f"register: version {version} of {params.promotion.model} is the candidate")
@@ -112,16 +116,24 @@ def _judged(project: Project, registry: "Registry", candidate: "Version", champi
     if ROLLED_BACK in candidate.tags:
         return Verdict(False, (f"it was in service and rolled back: {candidate.tags[ROLLED_BACK]}",))
     with TemporaryDirectory() as folder:
-        files = registry.files(candidate, Path(folder, "candidate"))
-        parity = read_json(files / "parity.json")["max_difference"] if (files / "parity.json").is_file() else None
-        ours = Standing(candidate.number, registry.report(candidate), parity)
-        if champion is None or unfit(rules, ours):
-            return judge(rules, ours, None)
-        theirs = Standing(champion.number, registry.report(champion))
-        if (reason := unlike(rules, ours, theirs)) is None:
-            return judge(rules, ours, theirs)
-        print(f"promote: their scores cannot be compared ({reason}): scoring both on the held-out pictures of today")
-        return _rescored(project, (ours, files), (theirs, registry.files(champion, Path(folder, "champion"))))
+        try:
+            files = registry.files(candidate, Path(folder, "candidate"))
+            parity = read_json(files / "parity.json")["max_difference"] if (files / "parity.json").is_file() else None
+            ours = Standing(candidate.number, registry.report(candidate), parity)
+            if champion is None or unfit(rules, ours):
+                return judge(rules, ours, None)
+            theirs = Standing(champion.number, registry.report(champion))
+            if (reason := unlike(rules, ours, theirs)) is None:
+                return judge(rules, ours, theirs)
+            print(f"promote: they cannot be compared ({reason}): scoring both on the held-out pictures of today")
+            held_out = registry.param(champion, "preprocess.held_out")
+            if held_out is None or float(held_out) < project.params().preprocess.held_out:
+                seen = f"version {champion.number} was trained when fewer pictures were held out ({held_out})"
+                return Verdict(False, (f"{seen}, and has seen some of those that would judge it",))
+            champions = registry.files(champion, Path(folder, "champion"))
+        except FaceganError as error:  # files that are gone: told, and kept as a decision
+            return Verdict(False, (str(error),))
+        return _rescored(project, (ours, files), (theirs, champions))
 
 
 def _rescored(project: Project, ours: "tuple[Standing, Path]", theirs: "tuple[Standing, Path]") -> "Verdict":
@@ -186,7 +198,9 @@ def _models() -> None:
         print(f"{alias}: {f'version {version.number}' if version else 'none'}")
     for decision in registry.decisions():
         reasons = decision["reasons"].replace("\n", "; ")
-        print(f"{decision['action']} version {decision['version']} (champion was {decision['champion']}): {reasons}")
+        broken = "" if decision["status"] == "FINISHED" else "not carried out, or not whole: "
+        what = f"{decision['action']} version {decision['version']} (champion was {decision['champion']})"
+        print(f"{broken}{what}: {reasons}")
 
 
 def _registry(project: Project) -> "Registry":
@@ -205,10 +219,14 @@ def mlflow_guarded() -> Iterator[None]:
     except (FaceganError, OSError):
         raise
     except Exception as error:  # MLflow lets those of its database, of HTTP and of its stores through
+        from mlflow.exceptions import MlflowException
+        from requests.exceptions import RequestException
+
         from facegan.tracking.lineage import redact
 
         reason = (redact(str(error)).splitlines() or [type(error).__name__])[0][:300]
-        raise FaceganError(f"MLflow does not answer: {reason}; the version in service is as it was") from error
+        what = "MLflow does not answer" if isinstance(error, (MlflowException, RequestException)) else "it failed"
+        raise FaceganError(f"{what}: {reason}; the version in service is as it was") from error
 
 
 def _guarded(work: Callable[..., None], *arguments: Any) -> None:

@@ -22,6 +22,7 @@ from facegan.errors import FaceganError
 from facegan.files import write_atomic
 
 RUN = ("params.yaml", "dvc.lock", "reports/data.json", "reports/evaluate.json")  # what is committed of a run
+CODE = ("dvc.yaml", "pipeline", "src", "recipes")  # what a run depends on beside params.yaml
 SKIP = "[skip ci]"  # in a commit message: GitHub and GitLab start no retraining for it
 
 
@@ -53,7 +54,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         "--new-data", action="store_true", help="look for new pictures, and end here when there are none"
     )
     parser.add_argument("--base", default="HEAD~1", help="the revision to compare with; default HEAD~1")
-    parser.add_argument("--push", action="store_true", help="commit the run and push it to the branch's remote")
+    parser.add_argument("--push", action="store_true", help="commit the run and push it to origin")
     parser.add_argument("--promote", action="store_true", help="register the model and judge it against the champion")
     parser.add_argument(
         "--out",
@@ -72,8 +73,8 @@ def _retrain(options: argparse.Namespace) -> None:
     with _alone(project):
         try:
             refused = _work(project, options, story)
-        except FaceganError as error:
-            story.failure = str(error)
+        except BaseException as error:  # Ctrl-C and a full disk too: the report says so
+            story.failure = str(error) or type(error).__name__
             raise
         finally:
             print(_write(project, options.out, story))
@@ -84,7 +85,8 @@ def _retrain(options: argparse.Namespace) -> None:
 def _work(project: Project, options: argparse.Namespace, story: Story) -> bool:
     """All steps; true when the model was refused."""
     root = project.root
-    _check_clean(root, generated=("params.yaml",) if options.recipe or options.new_data else ())
+    own = project.state / "retrain-params.yaml"  # what an earlier start, that was stopped, made of params.yaml
+    _check_clean(root, own)
     if options.recipe:
         from facegan.cli.recipe import use_recipe
 
@@ -94,17 +96,23 @@ def _work(project: Project, options: argparse.Namespace, story: Story) -> bool:
         from facegan.cli.data import pin_pictures
 
         pinned = pin_pictures(project, newest=True)
-        if not pinned and not _output(root, "git", "diff", "--name-only", "--", "params.yaml"):  # an earlier start's
+        if not pinned and not _asked(root, "git", "status", "--porcelain", "--", "params.yaml"):
             story.tell("no new pictures: nothing to do")
             return False
         story.tell("there are new pictures, and params.yaml names them")
-    remote = bool(_output(root, "dvc", "remote", "list"))
+    write_atomic(own, (root / "params.yaml").read_bytes())
+    remote = bool(_asked(root, "dvc", "remote", "list"))
     if not remote:
         story.tell("DVC has no remote: what is made stays on this machine")
     if remote:
         _step(root, "pull", "dvc", "pull", "--run-cache", "--allow-missing")
         story.tell("pulled what DVC's remote has")
-    _step(root, "pipeline", "dvc", "repro", *(["--pull"] if remote else []))  # what the run cache names, too
+    try:
+        _step(root, "pipeline", "dvc", "repro", *(["--pull"] if remote else []))  # what the run cache names, too
+    except StepFailed as error:
+        if remote and not error.stopped:  # a stage that is done need not be done again, on any machine
+            subprocess.run(["dvc", "push", "--quiet", "--run-cache"], cwd=root)
+        raise
     story.tell("the pipeline is up to date")
     if remote:  # before git, so that no commit names what is nowhere
         _step(root, "push", "dvc", "push", "--run-cache")
@@ -140,10 +148,12 @@ def _links(project: Project, version: str) -> dict[str, str]:
     return {f"version {version} of {name}": page}
 
 
-def _check_clean(root: Path, generated: tuple[str, ...]) -> None:
-    """But for what a retraining writes itself, which may have been stopped: its results, and ``generated``."""
-    changed = _output(root, "git", "diff", "--name-only", "--relative", "HEAD").splitlines()
-    others = [name for name in changed if name not in (*RUN[1:], *generated)]
+def _check_clean(root: Path, own: Path) -> None:
+    """But for what a retraining writes itself, which may have been stopped: its results, and params.yaml as ``own``."""
+    lines = _asked(root, "git", "status", "--porcelain", "--", "params.yaml", *CODE).splitlines()
+    others = [line[2:].strip() for line in lines]
+    if own.is_file() and own.read_bytes() == (root / "params.yaml").read_bytes():
+        others = [name for name in others if not name.endswith("params.yaml")]
     if others:
         names = ", ".join(others[:5])
         raise FaceganError(f"retrain: there are changes that are not committed ({names}); commit them, or `git stash`")
@@ -155,15 +165,19 @@ def _commit_and_push(root: Path) -> str:
         raise FaceganError("retrain: --push needs a branch; HEAD is detached, and FACEGAN_BRANCH names none")
     there = [name for name in RUN if (root / name).is_file()]
     _step(root, "git", "git", "add", "--", *there)
-    if not _output(root, "git", "diff", "--cached", "--name-only"):
-        return "the run is committed already"
-    message = f"Retrained: {_output(root, 'git', 'rev-parse', '--short', 'HEAD')} {SKIP}"
-    _step(root, "git", "git", "commit", "--quiet", "-m", message)
+    committed = bool(_asked(root, "git", "diff", "--cached", "--name-only"))
+    if committed:
+        message = f"Retrained: {_asked(root, 'git', 'rev-parse', '--short', 'HEAD')} {SKIP}"
+        _step(root, "git", "git", "commit", "--quiet", "-m", message)
+    head = _asked(root, "git", "rev-parse", "HEAD")
+    if _asked(root, "git", "ls-remote", "origin", f"refs/heads/{branch}").startswith(head):
+        return f"the run is on {branch} already"
     done = subprocess.run(
         ["git", "push", "--quiet", "origin", f"HEAD:refs/heads/{branch}"], cwd=root, capture_output=True, text=True
     )
     if done.returncode:
-        _step(root, "git", "git", "reset", "--quiet", "--mixed", "HEAD~1")
+        if committed:
+            _step(root, "git", "git", "reset", "--quiet", "--mixed", "HEAD~1")
         reason = next((line for line in done.stderr.splitlines() if "rejected" in line or "fatal" in line), done.stderr)
         raise FaceganError(
             f"retrain: git did not take the run on {branch} ({reason.strip()[:200]}); the branch may have moved while "
@@ -172,10 +186,22 @@ def _commit_and_push(root: Path) -> str:
     return f"committed the run and pushed it to {branch}"
 
 
+class StepFailed(FaceganError):
+    """``stopped`` when it was asked to end."""
+
+    stopped = False
+
+
 def _step(root: Path, what: str, *command: str) -> None:
-    """Run a command, its output shown. Raises FaceganError when it fails; a signal is passed on to it."""
+    """Run a command, its output shown. Raises StepFailed when it fails; a signal is passed on to it."""
     process = subprocess.Popen(command, cwd=root)
-    before = signal.signal(signal.SIGTERM, lambda number, _: process.send_signal(number))
+    signals: list[int] = []
+
+    def pass_on(number: int, frame: object) -> None:
+        signals.append(number)
+        process.send_signal(number)
+
+    before = signal.signal(signal.SIGTERM, pass_on)
     try:
         code = process.wait()
     finally:
@@ -187,12 +213,24 @@ def _step(root: Path, what: str, *command: str) -> None:
         "pipeline": "what is trained is kept: the same command goes on from there",
         "push": "the run is whole on this machine: the same command pushes it, and trains nothing again",
     }.get(what, "nothing was promoted")
-    raise FaceganError(f"retrain: `{' '.join(command)}` gave {code}; {hint}")
+    error = StepFailed(f"retrain: `{' '.join(command)}` gave {code}; {hint}")
+    error.stopped = bool(signals)
+    raise error
 
 
 def _output(root: Path, *command: str) -> str:
+    """What a command says; nothing when it fails."""
     done = subprocess.run(command, cwd=root, capture_output=True, text=True)
     return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def _asked(root: Path, *command: str) -> str:
+    """What a command says. Raises FaceganError when it fails."""
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True)
+    if done.returncode:
+        reason = (done.stderr.strip().splitlines() or [f"it gave {done.returncode}"])[0]
+        raise FaceganError(f"retrain: `{' '.join(command)}` failed: {reason}")
+    return done.stdout.strip()
 
 
 @contextmanager

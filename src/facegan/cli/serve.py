@@ -6,6 +6,8 @@ import os
 from facegan.cli.project import Project
 from facegan.errors import FaceganError
 
+CONNECTIONS = 1000  # at once
+
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser = commands.add_parser("serve", help="answer requests for faces over HTTP", description=__doc__)
@@ -24,7 +26,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 
 def _serve(options: argparse.Namespace) -> None:
-    for name, least in (("max_count", 1), ("threads", 0), ("port", 1)):
+    check_port(options.port)
+    for name, least in (("max_count", 1), ("threads", 0)):
         if getattr(options, name) < least:
             raise FaceganError(f"serve: --{name.replace('_', '-')}: should be at least {least}")
     if not (options.timeout > 0 and options.reload > 0):
@@ -43,7 +46,19 @@ def _serve(options: argparse.Namespace) -> None:
     if source.refreshes:
         source.watch(options.reload)
     to_stderr(f"{source.model.name} on http://{options.host}:{options.port}")
-    uvicorn.run(create_app(source, limits), host=options.host, port=options.port, log_level="warning", access_log=False)
+    uvicorn.run(
+        create_app(source, limits),
+        host=options.host,
+        port=options.port,
+        log_level="warning",
+        access_log=False,
+        limit_concurrency=CONNECTIONS,
+    )
+
+
+def check_port(port: int) -> None:
+    if not 1 <= port <= 65535:
+        raise FaceganError(f"--port {port}: should be 1 to 65535")
 
 
 def champion() -> str:

@@ -15,11 +15,15 @@ from facegan.serving.model import Model, Source, to_stderr
 
 ANY = "any"
 NEAREST = 5
+RELOAD = 10.0  # seconds between looks at the alias
 
 
 @st.cache_resource(show_spinner="loading the model")
 def _source(where: str) -> Source:
-    return Source(where, to_stderr)
+    source = Source(where, to_stderr)
+    if source.refreshes:
+        source.watch(RELOAD)
+    return source
 
 
 @st.cache_resource(show_spinner="finding directions")
@@ -30,10 +34,7 @@ def _faces(_model: Model, name: str) -> Faces:
 def main() -> None:
     options = _options()
     st.set_page_config(page_title="facegan", page_icon="🎨", layout="centered")
-    source = _source(options.model)
-    if source.refreshes:
-        source.refresh()
-    model = source.model
+    model = _source(options.model).model
     faces = _faces(model, model.name)
     st.title("Faces by facegan")
     st.caption(f"{model.name}, {model.size}x{model.size} pixels, drawn on this machine's CPU")
@@ -138,9 +139,8 @@ def _copying(picture: np.ndarray, shards: Path) -> None:
     row = np.stack([picture, *train[found.index[0, :NEAREST]].numpy()])
     title = "the face, and the training pictures that are nearest to it, the nearest first"
     st.image(shown(np.asarray(grid(row, NEAREST + 1))), caption=title, width="stretch")
-    closeness = float(found.closeness[0])
-    verdict = "nothing is copied" if closeness > 0.6 else "it is close to one picture alone: look whether it is a copy"
-    st.write(f"The nearest is at {closeness:.0%} of the distance of the next five: {verdict}.")
+    closeness = f"{float(found.closeness[0]):.0%} of the distance of the next five"
+    st.write(f"The nearest is at {closeness}: a copy is near 0%, a face like many near 100%.")
 
 
 @st.cache_resource(show_spinner="reading the training pictures")

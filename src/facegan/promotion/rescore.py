@@ -42,7 +42,10 @@ def held_out_report(model: Path, shards: Path, extractor: Extractor, generated: 
         raise FaceganError(
             f"{len(pictures)} held-out pictures are too few to score by; at least 4 are needed (preprocess.held_out)"
         )
-    generator = Generator(model / "generator.onnx")
+    try:
+        generator = Generator(model / "generator.onnx")
+    except Exception as error:  # ONNX Runtime has an exception class for every failure
+        raise FaceganError(f"it cannot be loaded: {(str(error).splitlines() or [type(error).__name__])[0]}") from error
     labels = Labels.of(pictures, names=generator.names, manifest=manifest)
     digests = [shard["sha256"] for shard in manifest["shards"] if shard["split"] == "held_out"]
     cpu = torch.device("cpu")

@@ -4,10 +4,11 @@ import asyncio
 import base64
 import io
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import numpy as np
 from fastapi import FastAPI, HTTPException, Query, Request, Response
@@ -62,7 +63,8 @@ class Drawn(BaseModel):
 Seed = Annotated[int, Field(ge=0, lt=2**53, description="the same seed draws the same pictures; a random one if none")]
 Label = Annotated[str, Field(max_length=200, pattern="^[^=]+=.+$", description="such as hair=pink")]
 Truncation = Annotated[FiniteFloat, Field(ge=0, le=2, description="scale of the latents")]
-Latent = Annotated[list[FiniteFloat], Field(min_length=1, max_length=MOST_LATENT)]
+Number = Annotated[FiniteFloat, Field(ge=-100, le=100)]  # of a latent, which is standard normal
+Latent = Annotated[list[Number], Field(min_length=1, max_length=MOST_LATENT)]
 
 
 def create_app(source: Source, limits: Limits) -> FastAPI:
@@ -88,6 +90,7 @@ def create_app(source: Source, limits: Limits) -> FastAPI:
         for status, text in {
             400: "The body cannot be read.",
             409: "The model in service knows no such label, or latents of another length.",
+            408: "The body did not come in time.",
             413: "The body is too large.",
             422: "A value is not what it should be.",
             503: "Too many requests are waiting.",
@@ -136,7 +139,7 @@ def create_app(source: Source, limits: Limits) -> FastAPI:
 
         content = await work(draw)
         told.pictures.inc(count)
-        headers = {"X-Facegan-Seed": str(seed), "X-Facegan-Model": model.name}
+        headers = {"X-Facegan-Seed": str(seed), "X-Facegan-Model": quote(model.name, safe=":/")}
         return Response(content, media_type="image/png", headers=headers)
 
     @app.post("/pictures", responses=problems)
@@ -175,20 +178,11 @@ def create_app(source: Source, limits: Limits) -> FastAPI:
         """For Prometheus."""
         return Response(told.page(), media_type=CONTENT_TYPE_LATEST)
 
-    @app.middleware("http")
-    async def measured(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
-        began = time.perf_counter()
-        response = await answer(request)
-        route = request.scope.get("route")
-        told.seconds.labels(getattr(route, "path", "none"), str(response.status_code)).observe(
-            time.perf_counter() - began
-        )
-        return response
-
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(StarletteHTTPException, _refused)
     app.add_exception_handler(Exception, _failed)
-    app.add_middleware(_BodyLimit, most=limits.body)
+    app.add_middleware(_BodyLimit, limits=limits)
+    app.add_middleware(_Measured, told=told)  # outside of all, so that it sees every answer
     return app
 
 
@@ -210,29 +204,57 @@ class _Metrics:
         return generate_latest(self.registry)
 
 
-class _BodyLimit:
-    """Answers 413 to a body that is larger than ``most``, without reading the rest of it."""
+class _Measured:
+    """Takes the time of every request, also of one that failed."""
 
-    def __init__(self, app: Any, most: int) -> None:
-        self._app, self._most = app, most
+    def __init__(self, app: Any, told: _Metrics) -> None:
+        self._app, self._told = app, told
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        told = dict(scope["headers"]).get(b"content-length", b"0")
-        if not told.isdigit() or int(told) > self._most:
-            await self._refuse(scope, receive, send)
+        began, status = time.perf_counter(), 500
+
+        async def noting(message: Any) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noting)
+        finally:
+            path = getattr(scope.get("route"), "path", "none")
+            self._told.seconds.labels(path, str(status)).observe(time.perf_counter() - began)
+
+
+class _BodyLimit:
+    """Answers 413 to a body that is too large, without reading the rest of it, and 408 to one that does not come."""
+
+    def __init__(self, app: Any, limits: Limits) -> None:
+        self._app, self._limits = app, limits
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
             return
-        body, more = b"", True
-        while more:  # as a whole: what follows it is small
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return
-            body, more = body + message.get("body", b""), message.get("more_body", False)
-            if len(body) > self._most:
-                await self._refuse(scope, receive, send)
-                return
+        most = self._limits.body
+        told = dict(scope["headers"]).get(b"content-length", b"0")
+        try:
+            if not told.isdigit() or int(told) > most:
+                raise ValueError
+            body = await asyncio.wait_for(self._read(receive, most), self._limits.seconds)
+        except ValueError:
+            problem = {"error": f"the body should be at most {most:,} bytes"}
+            await JSONResponse(problem, 413, {"Connection": "close"})(scope, receive, send)
+            return
+        except TimeoutError:
+            problem = {"error": f"the body did not come within {self._limits.seconds:g} seconds"}
+            await JSONResponse(problem, 408, {"Connection": "close"})(scope, receive, send)
+            return
+        if body is None:  # the client went away
+            return
         given = False
 
         async def again() -> Any:
@@ -244,9 +266,18 @@ class _BodyLimit:
 
         await self._app(scope, again, send)
 
-    async def _refuse(self, scope: Any, receive: Any, send: Any) -> None:
-        problem = {"error": f"the body should be at most {self._most:,} bytes"}
-        await JSONResponse(problem, 413, {"Connection": "close"})(scope, receive, send)
+    async def _read(self, receive: Any, most: int) -> bytes | None:
+        """The whole body, as what follows it is small. Raises ValueError for more than ``most`` bytes."""
+        body = bytearray()
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return None
+            body += message.get("body", b"")
+            if len(body) > most:
+                raise ValueError
+            if not message.get("more_body", False):
+                return bytes(body)
 
 
 def _labels(model: Model, wanted: list[str]) -> np.ndarray:

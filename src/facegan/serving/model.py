@@ -1,5 +1,6 @@
 """The model in service: loaded once, and replaced as a whole when the champion moves."""
 
+import os
 import secrets
 import sys
 import threading
@@ -32,9 +33,10 @@ class Model:
             generator = Generator(found[0], threads=1)  # requests are drawn side by side
             size = generator.pictures(generator.latents(1, 0)).shape[1]
         except Exception as error:  # ONNX Runtime has an exception class for every failure
-            raise FaceganError(f"{name} cannot be loaded: {str(error).splitlines()[0]}") from error
+            raise FaceganError(f"{name} cannot be loaded: {_line(error)}") from error
         card = found[0].with_name("MODEL_CARD.md")
-        return cls(generator, name, size, card.read_text(encoding="utf-8") if card.is_file() else "")
+        text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""
+        return cls(generator, name, size, text)
 
 
 class Source:
@@ -56,9 +58,9 @@ class Source:
             if name == self.model.name:
                 return False
             self.model = self._load(name)
-        except FaceganError as error:
+        except Exception as error:  # a full disk too: whatever it is, the next look is to come
             self.failures += 1
-            self._told(f"{error}; going on with {self.model.name}")
+            self._told(f"{_line(error)}; going on with {self.model.name}")
             return False
         self._told(f"{name} is in service")
         return True
@@ -82,7 +84,7 @@ class Source:
 
     def _load(self, name: str) -> Model:
         if ":/" not in name:
-            return Model.load(Path(name), name)
+            return Model.load(Path(name), Path(name).resolve().name)  # whoever asks sees the name, and no path
         with TemporaryDirectory() as folder:  # the network is in memory once it is loaded
             got = _asked(name, lambda mlflow: mlflow.artifacts.download_artifacts(name, dst_path=folder))
             return Model.load(Path(got), name)
@@ -104,11 +106,17 @@ def _versioned(mlflow: Any, name: str, alias: str) -> str:
 
 def _asked(what: str, ask: Callable[[Any], str]) -> str:
     """Whatever MLflow raises becomes one line."""
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # by default a dead server blocks for minutes
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
     import mlflow
-
-    from facegan.tracking.lineage import redact
 
     try:
         return ask(mlflow)
     except Exception as error:  # MLflow lets those of its database, of HTTP and of its stores through
-        raise FaceganError(f"{what}: {(redact(str(error)).splitlines() or [type(error).__name__])[0][:300]}") from error
+        raise FaceganError(f"{what}: {_line(error)}") from error
+
+
+def _line(error: Exception) -> str:
+    from facegan.tracking.lineage import redact
+
+    return (redact(str(error)).splitlines() or [type(error).__name__])[0][:300]

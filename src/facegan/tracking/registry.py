@@ -8,9 +8,9 @@ import io
 import json
 import time
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,11 @@ from mlflow.exceptions import MlflowException
 
 from facegan.errors import FaceganError
 from facegan.tracking.record import MODEL
-from facegan.tracking.view import TEXT, Server, prepare
+from facegan.tracking.view import TEXT, Server, experiment_id, prepare
 
 CANDIDATE, CHAMPION = "candidate", "champion"
 REPLACED, ROLLED_BACK = "facegan.replaced", "facegan.rolled_back"  # tags of a version
-_PATIENCE = 60.0  # seconds to wait for another decision; it takes one
-_ABANDONED = 600.0  # seconds after which a decision was killed in the middle
+_PATIENCE = 60.0  # seconds that no decision takes: one that does was killed in the middle
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,7 @@ class Registry:
                 number = str(mlflow.register_model(f"runs:/{run_id}/{MODEL}", self.name).version)
         for key, value in tags.items():
             self._client.set_model_version_tag(self.name, number, key, value[:TEXT])
-        self._client.update_model_version(self.name, number, card)
+        self._client.update_model_version(self.name, number, _cut(card))
         self._client.set_registered_model_alias(self.name, CANDIDATE, number)
         return Version(number, run_id, tags, card)
 
@@ -107,20 +106,41 @@ class Registry:
             raise FaceganError(f"the scores of version {version.number} cannot be had: {_line(error)}") from error
 
     def decide(self, decision: Decision, expected: str | None) -> bool:
-        """Carry a decision out, and log it; False when the champion is no longer ``expected``, and nothing was done."""
-        with self._alone():
-            now = self.version(CHAMPION)
-            if (now.number if now else None) != expected:
+        """Carry a decision out, and log it; False when the champion is no longer ``expected``, and nothing was done.
+
+        Raises FaceganError when the alias has moved and the rest could not be written: it says so.
+        """
+        with self._alone() as still_alone:
+            if self._champion() != expected:
                 return False
             event = self._begin(decision)
             if decision.action == "promote":
                 self._client.set_model_version_tag(self.name, decision.version, REPLACED, expected or "")
-            if decision.action == "roll back" and expected is not None:
-                self._client.set_model_version_tag(self.name, expected, ROLLED_BACK, " ".join(decision.reasons)[:TEXT])
+            if not still_alone():
+                raise FaceganError("the decision took so long that another one went ahead; nothing was done")
             if decision.action != "refuse":
-                self._client.set_registered_model_alias(self.name, CHAMPION, decision.version)
-            self._client.set_terminated(event, "FINISHED")
+                self._move(decision.version)
+            try:
+                if decision.action == "roll back" and expected is not None:
+                    reason = " ".join(decision.reasons)[:TEXT]
+                    self._client.set_model_version_tag(self.name, expected, ROLLED_BACK, reason)
+                self._client.set_terminated(event, "FINISHED")
+            except Exception as error:
+                told = f"version {self._champion() or 'none'} is in service now, but that was not logged whole"
+                raise FaceganError(f"{told}: {_line(error)}") from error
         return True
+
+    def _champion(self) -> str | None:
+        found = self.version(CHAMPION)
+        return found.number if found else None
+
+    def _move(self, number: str) -> None:
+        """The alias; when the answer got lost, what counts is where it is."""
+        try:
+            self._client.set_registered_model_alias(self.name, CHAMPION, number)
+        except Exception:
+            if self._champion() != number:
+                raise
 
     def decisions(self) -> list[dict[str, str]]:
         """Tags of every decision, the newest first."""
@@ -132,6 +152,7 @@ class Registry:
         )
         return [
             {key.removeprefix("facegan."): value for key, value in run.data.tags.items() if key.startswith("facegan.")}
+            | {"status": run.info.status}
             for run in runs
         ]
 
@@ -140,8 +161,7 @@ class Registry:
         return f"{self.server.experiment} decisions"
 
     def _begin(self, decision: Decision) -> str:
-        experiment = self._client.get_experiment_by_name(self._log)
-        identity = experiment.experiment_id if experiment else self._client.create_experiment(self._log)
+        identity = experiment_id(self._client, replace(self.server, experiment=self._log))
         tags = {
             "facegan.model": self.name,
             "facegan.action": decision.action,
@@ -152,38 +172,60 @@ class Registry:
         run = self._client.create_run(identity, run_name=f"{decision.action} version {decision.version}", tags=tags)
         return str(run.info.run_id)
 
+    def param(self, version: Version, key: str) -> str | None:
+        """A parameter of the run that made a version."""
+        return dict(self._client.get_run(version.run_id).data.params).get(key)
+
     def _of_run(self, run_id: str) -> str | None:
         found = self._client.search_model_versions(f"name = '{self.name}'")
         return next((str(version.version) for version in found if version.run_id == run_id), None)
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """One decision at a time, from any machine: the server lets one model of a name be made."""
-        lock, until = f"{self.name}.deciding", time.monotonic() + _PATIENCE
+    def _alone(self) -> Iterator[Callable[[], bool]]:
+        """One decision at a time, from any machine: a server lets one model of a name be made.
+
+        Gives a question: whether this is still the one. A lock that has been the same for as long as a decision never
+        takes is set aside by renaming it, which one of those that wait succeeds in.
+        """
+        lock = f"{self.name}.deciding"
+        seen, since = None, time.monotonic()
         while True:
             try:
-                self._client.create_registered_model(lock, description="A decision is being carried out.")
+                own = self._client.create_registered_model(lock, description="A decision is being carried out.")
                 break
             except MlflowException as error:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":
                     raise
-            self._forget_abandoned(lock)
-            if time.monotonic() > until:
-                raise FaceganError(f"another decision about {self.name} is being carried out; try again in a minute")
+            held = self._began(lock)
+            if held != seen:
+                seen, since = held, time.monotonic()
+            elif held is not None and time.monotonic() - since > _PATIENCE:
+                with suppress(MlflowException):  # another one was faster
+                    self._client.rename_registered_model(lock, f"{lock}.{held}")
             time.sleep(0.2)
+        began = own.creation_timestamp
         try:
-            yield
+            yield lambda: self._began(lock) == began
         finally:
-            self._client.delete_registered_model(lock)
+            with suppress(Exception):  # it is set aside later, then
+                if self._began(lock) == began:
+                    self._client.delete_registered_model(lock)
 
-    def _forget_abandoned(self, lock: str) -> None:
+    def _began(self, lock: str) -> int | None:
         try:
-            began = self._client.get_registered_model(lock).creation_timestamp / 1000
-            if time.time() - began > _ABANDONED:
-                self._client.delete_registered_model(lock)
+            return int(self._client.get_registered_model(lock).creation_timestamp)
         except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":  # done meanwhile
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
+            return None
+
+
+def _cut(card: str) -> str:
+    """As long as a database takes it; the files of the version have it whole."""
+    if len(card) <= TEXT:
+        return card
+    rest = "\n\nThe rest is in MODEL_CARD.md among the files."
+    return card[: TEXT - len(rest)].rpartition("\n")[0] + rest
 
 
 def _line(error: Exception) -> str:

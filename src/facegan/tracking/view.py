@@ -68,7 +68,7 @@ class RunView:
     def __init__(self, server: Server, spec: RunSpec, digests: dict[str, str] | None = None) -> None:
         with server.locked():
             self.client = MlflowClient(server.uri)
-            self.experiment_id = _experiment(self.client, server)
+            self.experiment_id = experiment_id(self.client, server)
             run = _find(self.client, self.experiment_id, spec.lineage, digests) or self._create(spec, digests)
         self.run_id = run.info.run_id
         self.set_tags({key: value for key, value in spec.tags.items() if run.data.tags.get(key) != value[:TEXT]})
@@ -169,17 +169,17 @@ class RunView:
 def prepare(server: Server) -> None:
     """Make the database and the experiment, where they are missing."""
     with server.locked():
-        _experiment(MlflowClient(server.uri), server)
+        experiment_id(MlflowClient(server.uri), server)
 
 
 def find_run(server: Server, lineage: str) -> Run | None:
     """The run of a lineage, if there is one."""
     with server.locked():
         client = MlflowClient(server.uri)
-        return _find(client, _experiment(client, server), lineage, None)
+        return _find(client, experiment_id(client, server), lineage, None)
 
 
-def _experiment(client: MlflowClient, server: Server) -> str:
+def experiment_id(client: MlflowClient, server: Server) -> str:
     """The experiment's id; one that was deleted is restored, since its name stays taken."""
     found = client.get_experiment_by_name(server.experiment)
     if found is None:
