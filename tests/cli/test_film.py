@@ -115,6 +115,15 @@ def test_grids_that_cannot_stand_side_by_side_are_one_line(
     assert said in facegan("generate", "--film", *arguments).error and not Path(arguments[-1]).exists()
 
 
+def test_without_a_name_a_film_is_called_after_itself(finished: Project, facegan: Command) -> None:
+    assert facegan("generate", "--film", "training").out == "training.mp4\n"
+    assert facegan("generate", "--film", "walk", "--count", 1, "--steps", 2).out == "walk.mp4\n"
+
+
+def test_a_training_is_this_projects(finished: Project, facegan: Command) -> None:
+    assert "--model goes with --film walk" in facegan("generate", "--film", "training", "--model", "runs:/x/y").error
+
+
 def test_without_a_training_there_is_none(project: Project, facegan: Command) -> None:
     assert "holds no grids" in facegan("generate", "--film", "training", "--out", "t.mp4").error
 

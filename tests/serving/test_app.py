@@ -105,6 +105,7 @@ def test_labels_are_asked_for_as_everywhere(labelled: Path) -> None:  # noqa: F8
         ("truncation=nan", "truncation: Input should be a finite number"),
         ("truncation=9", "truncation: Input should be less than or equal to 2"),
         ("label=pink", "label.0: String should match pattern"),
+        ("sede=3", "sede: is no parameter; there are count, seed, truncation and label"),
     ],
 )
 def test_a_bad_query_is_told_what_and_where(service: TestClient, query: str, said: str) -> None:

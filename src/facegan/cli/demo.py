@@ -23,9 +23,10 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 def _demo(options: argparse.Namespace) -> None:
     from facegan.serving.model import Source, to_stderr
 
-    check_port(options.port)
+    check_port(options.host, options.port)
     where = options.model or (str(EXPORTED) if (EXPORTED / "generator.onnx").is_file() else champion())
     use_projects_server(where)
+    print(f"demo: loading {where}", flush=True)
     Source(where, to_stderr)  # what cannot be loaded is told here, not on the page
     page = Path(__file__).parents[1] / "demo/app.py"
     settings = {

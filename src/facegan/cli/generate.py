@@ -22,12 +22,16 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 
 def _generate(options: argparse.Namespace) -> None:
-    from facegan.exporting.shipped.generate import Generator, checked, draw
+    from facegan.exporting.shipped.generate import OUT, Generator, checked, draw
     from facegan.files import write_atomic
     from facegan.pictures import png
 
     if options.film:
+        if options.out == OUT:
+            options.out = Path(f"{options.film}.mp4")
         film.check(options)
+    if options.film == "training" and options.model != str(EXPORTED):
+        raise FaceganError("--film training shows the last training of this project; --model goes with --film walk")
     if options.film == "training" and options.at:
         write_atomic(options.out, png(film.side_by_side(film.training_frames(), list(map(int, options.at.split(","))))))
         print(options.out)

@@ -53,7 +53,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parser.add_argument(
         "--new-data", action="store_true", help="look for new pictures, and end here when there are none"
     )
-    parser.add_argument("--base", default="HEAD~1", help="the revision to compare with; default HEAD~1")
+    parser.add_argument("--base", help="the revision to compare with; default the one before this")
     parser.add_argument("--push", action="store_true", help="commit the run and push it to origin")
     parser.add_argument("--promote", action="store_true", help="register the model and judge it against the champion")
     parser.add_argument(
@@ -69,7 +69,7 @@ def _retrain(options: argparse.Namespace) -> None:
     from facegan.cli.promote import REFUSED
 
     project = Project.find()
-    story = Story(_output(project.root, "git", "rev-parse", "--verify", f"{options.base}^{{commit}}"), options.base)
+    story = _story(project.root, options.base)
     with _alone(project):
         try:
             refused = _work(project, options, story)
@@ -80,6 +80,15 @@ def _retrain(options: argparse.Namespace) -> None:
             print(_write(project, options.out, story))
     if refused:
         sys.exit(REFUSED)
+
+
+def _story(root: Path, base: str | None) -> Story:
+    """With the commit to compare with, which is named as a reader knows it."""
+    if base is None:
+        own = _output(root, "git", "log", "-1", "--format=%s").endswith(SKIP)
+        base = "HEAD~2" if own else "HEAD~1"
+    commit = _output(root, "git", "rev-parse", "--verify", f"{base}^{{commit}}")
+    return Story(commit, f"{base} ({commit[:8]})" if commit else base)
 
 
 def _work(project: Project, options: argparse.Namespace, story: Story) -> bool:
@@ -181,7 +190,8 @@ def _commit_and_push(root: Path) -> str:
         reason = next((line for line in done.stderr.splitlines() if "rejected" in line or "fatal" in line), done.stderr)
         raise FaceganError(
             f"retrain: git did not take the run on {branch} ({reason.strip()[:200]}); the branch may have moved while "
-            "it trained. Nothing was committed or promoted; what was trained is in DVC's cache for the next retraining"
+            "it trained. Nothing was committed or promoted, and what was trained is in DVC's cache: "
+            "`git checkout dvc.lock reports`, `git pull --rebase`, and the same command again"
         )
     return f"committed the run and pushed it to {branch}"
 

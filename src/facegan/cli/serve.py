@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import socket
 
 from facegan.cli.project import Project
 from facegan.errors import FaceganError
@@ -26,7 +27,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 
 def _serve(options: argparse.Namespace) -> None:
-    check_port(options.port)
+    check_port(options.host, options.port)
     for name, least in (("max_count", 1), ("threads", 0)):
         if getattr(options, name) < least:
             raise FaceganError(f"serve: --{name.replace('_', '-')}: should be at least {least}")
@@ -56,9 +57,15 @@ def _serve(options: argparse.Namespace) -> None:
     )
 
 
-def check_port(port: int) -> None:
+def check_port(host: str, port: int) -> None:
+    """Raises FaceganError for one that nothing can listen on."""
     if not 1 <= port <= 65535:
         raise FaceganError(f"--port {port}: should be 1 to 65535")
+    try:
+        socket.create_server((host, port)).close()
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise FaceganError(f"--host {host} --port {port}: cannot be listened on: {reason}") from error
 
 
 def champion() -> str:

@@ -123,12 +123,15 @@ def create_app(source: Source, limits: Limits) -> FastAPI:
 
     @app.get("/pictures.png", response_class=Response, responses={**problems, 200: {"content": {"image/png": {}}}})
     async def picture(
+        request: Request,
         count: Annotated[int, Query(ge=1, le=limits.count)] = 1,
         seed: Annotated[Seed | None, Query()] = None,
         truncation: Annotated[Truncation, Query()] = 1.0,
         label: Annotated[list[Label], Query(max_length=32)] = [],  # noqa: B006  # FastAPI copies it
     ) -> Response:
         """One PNG: a picture, or several in a grid."""
+        if unknown := sorted(set(request.query_params) - {"count", "seed", "truncation", "label"}):
+            raise HTTPException(422, f"{unknown[0]}: is no parameter; there are count, seed, truncation and label")
         model, seed = source.model, new_seed() if seed is None else seed
         columns = int(np.ceil(np.sqrt(count)))
         labels = _labels(model, label)

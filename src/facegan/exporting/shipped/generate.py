@@ -17,6 +17,8 @@ import numpy as np
 import onnxruntime
 from PIL import Image
 
+OUT = Path("grid.png")
+
 
 class Generator:
     """The ONNX generator: latents float32 [n, latent] to pictures uint8 [n, size, size, 3].
@@ -114,7 +116,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--truncation", type=float, default=1.0, help="scale of the latents; default 1")
     parser.add_argument("--interpolate", action="store_true", help="each row walks from one face to the next")
     parser.add_argument("--steps", type=int, default=8, help="pictures in a row of --interpolate; default 8")
-    parser.add_argument("--out", type=Path, default=Path("grid.png"), help="the PNG to write; default grid.png")
+    parser.add_argument("--out", type=Path, default=OUT, help="the PNG to write; default grid.png")
     return parser
 
 
