@@ -52,6 +52,7 @@ def tab(page: Page, name: str) -> None:
 
 
 def downloaded(page: Page, button: str) -> bytes:
+    page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]').wait_for()  # files go with the next run
     with page.expect_download() as waiting:
         page.get_by_role("button", name=button).locator("visible=true").first.click()
     return Path(waiting.value.path()).read_bytes()

@@ -84,7 +84,9 @@ def _a_face(faces: Faces, seed: int, truncation: float, labels: np.ndarray) -> n
     picture: np.ndarray = faces.generator.pictures(faces.latent(seed, truncation, moves), labels)[0]
     with place.container():
         st.image(shown(picture), caption=f"seed {seed}")
-        st.download_button("Download PNG", png(shown(picture)), f"face-{seed}.png", "image/png", key="face")
+        st.download_button(
+            "Download PNG", png(shown(picture)), f"face-{seed}.png", "image/png", key="face", on_click="ignore"
+        )
     return picture
 
 
@@ -93,7 +95,7 @@ def _a_grid(faces: Faces, seed: int, truncation: float, labels: np.ndarray) -> N
     pictures = faces.generator.pictures(faces.generator.latents(count, seed, truncation), labels)
     drawn = grid(pictures, math.ceil(math.sqrt(count)))
     st.image(drawn, width="stretch")
-    st.download_button("Download PNG", png(drawn), f"faces-{seed}.png", "image/png", key="grid")
+    st.download_button("Download PNG", png(drawn), f"faces-{seed}.png", "image/png", key="grid", on_click="ignore")
 
 
 def _mix(faces: Faces, seed: int, truncation: float, labels: np.ndarray) -> None:
@@ -116,8 +118,10 @@ def _a_walk(faces: Faces, seed: int, truncation: float, asked: list[str]) -> Non
     film = mp4(iter(frames), 24, 0.0)
     st.video(film, format="video/mp4", loop=True, autoplay=True, muted=True)
     left, right = st.columns(2)
-    left.download_button("Download MP4", film, f"walk-{seed}.mp4", "video/mp4")
-    right.download_button("Download GIF", gif(iter(frames), 24, 0.0), f"walk-{seed}.gif", "image/gif")
+    left.download_button("Download MP4", film, f"walk-{seed}.mp4", "video/mp4", on_click="ignore")
+    right.download_button(
+        "Download GIF", gif(iter(frames), 24, 0.0), f"walk-{seed}.gif", "image/gif", on_click="ignore"
+    )
 
 
 def _copying(picture: np.ndarray, shards: Path) -> None:
