@@ -17,7 +17,6 @@ ELSEWHERE = {
     ". .venv/bin/activate": "the tests run in it",
     "dvc repro --force train": "test_run.py",
     "dvc push": "test_tracking.py",
-    "dvc pull": "test_tracking.py",
     "facegan record": "test_tracking.py",
     "facegan study": "test_study.py",
     "facegan compare HEAD~1 HEAD --out change.md": "test_run.py, with an experiment",
@@ -32,8 +31,23 @@ ELSEWHERE = {
     "make bench": "takes an idle machine",
     "facegan data pin": "test_sources.py",
     "dvc repro": "test_run.py",
-    "dvc remote add -d team /path/or/s3-or-ssh-url": "test_tracking.py",
-    "export MLFLOW_TRACKING_URI=http://your-server:5000": "test_tracking.py",
+    'facegan rollback --reason "odd eyes"': "test_story.py; here there is one version",
+    "facegan promote --force REASON": "test_promote.py",
+    "facegan generate --model": "test_generate.py",
+    "facegan retrain --push --promote": "test_story.py",
+    "facegan serve": "test_story.py",
+    "facegan serve --model models/export --port 9000": "test_http.py",
+    'curl "http://127.0.0.1:8000/pictures.png?seed=3" -o face.png': "test_app.py",
+    'curl "http://127.0.0.1:8000/pictures" -H "content-type: application/json" -d \'{"count": 4, "seed": 7}\'': (
+        "test_app.py"
+    ),
+    "make demo": "test_demo.py",
+    "dvc remote add -d team s3://bucket/faces": "test_remotes.py",
+    "dvc remote modify team endpointurl https://your-store": "test_remotes.py",
+    "export AWS_ACCESS_KEY_ID=... AWS_SECRET_ACCESS_KEY=...": "test_remotes.py",
+    "export MLFLOW_TRACKING_URI=http://your-server:5000 MLFLOW_TRACKING_USERNAME=... MLFLOW_TRACKING_PASSWORD=...": (
+        "test_remotes.py"
+    ),
 }
 
 
