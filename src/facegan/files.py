@@ -1,5 +1,6 @@
 """Writing files so that a kill at any moment leaves the old content or the new, never a part."""
 
+import fcntl
 import hashlib
 import json
 import os
@@ -51,6 +52,15 @@ def write_json(path: Path, value: Any) -> None:
 
 def read_json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """One process at a time, by a lock on the file ``path``, which is made if need be."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 @contextmanager

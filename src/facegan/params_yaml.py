@@ -56,19 +56,20 @@ def _widen(values: Any) -> Any:
     return values if values is None or isinstance(values, bool | int | float | str | list) else str(values)
 
 
-def _keys(block: type[BaseModel], prefix: str = "") -> list[str]:
+def known_keys(block: type[BaseModel] = Params, prefix: str = "") -> list[str]:
+    """Dotted names of every parameter, and of the blocks that hold them."""
     keys: list[str] = []
     for name, field in block.model_fields.items():
         keys.append(prefix + name)
         kind = field.annotation
         for inner in (kind, *get_args(kind)):
             if isinstance(inner, type) and issubclass(inner, BaseModel):
-                keys += _keys(inner, f"{prefix}{name}.")
+                keys += known_keys(inner, f"{prefix}{name}.")
     return keys
 
 
 def _nearest(key: str) -> str | None:
-    keys = _keys(Params)
+    keys = known_keys()
     longer = [known for known in keys if known.startswith(f"{key}_")]  # train.lr: train.lr_generator
     near = longer or difflib.get_close_matches(key, keys, n=1, cutoff=0.5)
     return near[0] if near else None

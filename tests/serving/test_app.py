@@ -21,7 +21,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from facegan.cli.project import EXPORTED
 from facegan.exporting.shipped.generate import Generator, grid
-from facegan.serving.app import Limits, create_app
+from facegan.serving.app import create_app
+from facegan.serving.middleware import Limits
 from facegan.serving.model import Source
 
 

@@ -98,8 +98,8 @@ def test_no_training_framework_is_loaded_to_serve(project_root: Path) -> None:
     """A container that serves has no PyTorch."""
     code = (
         "import sys; sys.modules['torch'] = None\n"
-        "from facegan.cli.main import main; from facegan.serving.app import Limits, create_app\n"
-        "from facegan.serving.model import Source\n"
+        "from facegan.cli.main import main; from facegan.serving.app import create_app\n"
+        "from facegan.serving.middleware import Limits; from facegan.serving.model import Source\n"
         "create_app(Source(sys.argv[1], print), Limits()); print('served')"
     )
     done = subprocess.run(

@@ -22,6 +22,9 @@ ELSEWHERE = {
     "facegan compare HEAD~1 HEAD --out change.md": "test_run.py, with an experiment",
     "python -m benchmarks.corruptions": "test_corruptions.py, with fewer pictures",
     "facegan study conv-64 base:model.generator.upsample=resize --images 200000 --seeds 3": "test_study.py, shorter",
+    "facegan study params.yaml --search train.lr_generator=1e-5..1e-3:log --search train.batch=16,32 --trials 30 "
+    "--images 50000": "test_study.py and test_study_search.py, shorter",
+    "dvc exp apply NAME": "test_study.py",
     "facegan generate --label hair_colour=pink --label accessory=ribbon --out pink.png": "test_run.py, with labels",
     "facegan generate --each hair_colour --count 8 --out rows.png": "test_run.py, with labels",
     "mlflow models serve -m runs:/RUN/generator --env-manager local": "test_serving.py",

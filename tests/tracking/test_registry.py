@@ -61,11 +61,12 @@ def test_a_version_holds_the_card_the_tags_and_the_files(server: Server, tmp_pat
     registry = Registry(server, "faces")
     assert registry.version(CANDIDATE) is None and registry.version("1") is None and registry.decisions() == []
     run = a_run(server, tmp_path)
-    version = registry.register(run, "# A card", {"score.fd_random": "1.5"})
-    again = registry.register(run, "# A card", {"score.fd_random": "1.5"})
+    card = "# A card\n\n![samples](samples.png)\n\nIts text"
+    version = registry.register(run, card, {"score.fd_random": "1.5"})
+    again = registry.register(run, card, {"score.fd_random": "1.5"})
     assert version.number == again.number == "1"  # the same run is the same version
     found = registry.version(CANDIDATE)
-    assert found is not None and (found.number, found.run_id, found.card) == ("1", run, "# A card")
+    assert found is not None and (found.number, found.run_id, found.card) == ("1", run, "# A card\n\nIts text")
     assert found.tags["score.fd_random"] == "1.5"
     assert (registry.files(found, tmp_path / "got") / "generator.onnx").read_bytes() == b"a network"
     assert registry.report(found) == {"fd_random": {"value": 1.0}}

@@ -2,10 +2,13 @@
 
 import argparse
 import errno
+import fcntl
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 
 from facegan.cli.project import Project
@@ -31,6 +34,18 @@ class Stop:
 
     def __call__(self) -> bool:
         return bool(self.signal)
+
+
+@contextmanager
+def alone(path: Path, otherwise: str) -> Iterator[None]:
+    """Hold a lock on the file ``path``. Raises FaceganError, saying ``otherwise``, when another process does."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise FaceganError(otherwise) from None
+        yield
 
 
 def run_stage(stage: Callable[[Project], None]) -> None:

@@ -107,11 +107,12 @@ class _Runs:
     def all(self) -> list[Any]:
         if self._found is None:
             experiment = self._asked(lambda: self._client.get_experiment_by_name(self.experiment))
-            self._found = (
-                list(self._asked(lambda: self._client.search_runs([experiment.experiment_id], max_results=1000)))
+            found = (
+                self._asked(lambda: self._client.search_runs([experiment.experiment_id], max_results=1000))
                 if experiment
                 else []
             )
+            self._found = [run for run in found if "facegan.lineage" in run.data.tags]  # the others are of studies
         return self._found
 
     def fitting(self, wanted: str) -> list[Any]:

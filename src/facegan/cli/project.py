@@ -36,7 +36,8 @@ class Project:
         here = Path.cwd()
         for folder in (here, *here.parents):
             if (folder / "dvc.yaml").is_file():
-                return cls(folder, Path(os.environ.get("DVC_ROOT", folder)).resolve())
+                home = os.environ.get("FACEGAN_HOME") or os.environ.get("DVC_ROOT") or folder
+                return cls(folder, Path(home).resolve())
         raise FaceganError(f"{here} is not inside a facegan project: no dvc.yaml here or above")
 
     def params(self) -> Params:
@@ -79,9 +80,12 @@ class Project:
         return uri, experiment, self.home / "mlartifacts", self.state / "mlflow.lock"
 
     def tags(self) -> dict[str, str]:
-        """What git knows: the commit, and the parameters and changes as they are."""
+        """The commit, the parameters as they are, whether files were changed, and the experiment it belongs to."""
         commit = self._git("rev-parse", "HEAD").strip()
         tags = {"facegan.params_yaml": (self.root / "params.yaml").read_text(encoding="utf-8")}
+        for tag, variable in (("facegan.experiment", "DVC_EXP_NAME"), ("mlflow.parentRunId", "FACEGAN_PARENT_RUN")):
+            if value := os.environ.get(variable):
+                tags[tag] = value
         if commit:
             tags |= {
                 "mlflow.source.git.commit": commit,

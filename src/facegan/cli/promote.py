@@ -212,8 +212,8 @@ def _registry(project: Project) -> "Registry":
 
 
 @contextmanager
-def mlflow_guarded() -> Iterator[None]:
-    """Whatever MLflow raises becomes one line; nothing was decided then."""
+def mlflow_guarded(outcome: str = "the version in service is as it was") -> Iterator[None]:
+    """Whatever MLflow raises becomes one line, which ends with the ``outcome``."""
     try:
         yield
     except (FaceganError, OSError):
@@ -226,7 +226,7 @@ def mlflow_guarded() -> Iterator[None]:
 
         reason = (redact(str(error)).splitlines() or [type(error).__name__])[0][:300]
         what = "MLflow does not answer" if isinstance(error, (MlflowException, RequestException)) else "it failed"
-        raise FaceganError(f"{what}: {reason}; the version in service is as it was") from error
+        raise FaceganError(f"{what}: {reason}; {outcome}") from error
 
 
 def _guarded(work: Callable[..., None], *arguments: Any) -> None:

@@ -7,16 +7,14 @@ the model was refused, 1 after an error.
 """
 
 import argparse
-import fcntl
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from facegan.cli.command import alone
 from facegan.cli.project import REPORTS, Project
 from facegan.errors import FaceganError
 from facegan.files import write_atomic
@@ -70,7 +68,7 @@ def _retrain(options: argparse.Namespace) -> None:
 
     project = Project.find()
     story = _story(project.root, options.base)
-    with _alone(project):
+    with alone(project.state / "retrain.lock", "retrain: another retraining is running here"):
         try:
             refused = _work(project, options, story)
         except BaseException as error:  # Ctrl-C and a full disk too: the report says so
@@ -241,18 +239,6 @@ def _asked(root: Path, *command: str) -> str:
         reason = (done.stderr.strip().splitlines() or [f"it gave {done.returncode}"])[0]
         raise FaceganError(f"retrain: `{' '.join(command)}` failed: {reason}")
     return done.stdout.strip()
-
-
-@contextmanager
-def _alone(project: Project) -> Iterator[None]:
-    path = project.state / "retrain.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise FaceganError("retrain: another retraining is running here") from None
-        yield
 
 
 def _write(project: Project, folder: Path, story: Story) -> Path:

@@ -38,7 +38,8 @@ def _serve(options: argparse.Namespace) -> None:
     import uvicorn
 
     from facegan.cli.project import cores
-    from facegan.serving.app import Limits, create_app
+    from facegan.serving.app import create_app
+    from facegan.serving.middleware import Limits
     from facegan.serving.model import Source, to_stderr
 
     threads = options.threads or cores()

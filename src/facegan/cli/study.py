@@ -1,110 +1,132 @@
-"""`facegan study`: train recipes on the same pictures for the same number of images, and say which is best.
+"""`facegan study`: train recipes, or look among parameters, and say which is best and what mattered.
 
-Needs the shards of `dvc repro preprocess`, and DVC no further. Scores are those of the random network and, if that is
-another, of `evaluate.extractor` in params.yaml. It goes on where it was stopped.
+Every training shows the same number of images, is a DVC experiment of the project, and stands in MLflow under the run
+of the study. Without --search the recipes are compared; with it, each trial is a recipe with one value for each
+parameter that is searched, chosen by a sampler. Stopped, the same command goes on.
 """
 
 import argparse
-from dataclasses import dataclass
+import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
+from facegan.cli.command import alone
 from facegan.cli.project import Project
 from facegan.errors import FaceganError
-from facegan.params import Params, Schedule
-from facegan.params_yaml import flatten, validate_params
 
-Result = dict[str, Any]  # of one training, as its result.json holds it
+if TYPE_CHECKING:  # torch, MLflow and Optuna take seconds to import
+    from facegan.cli.study_search import Sampler
+    from facegan.cli.study_space import Space
+    from facegan.cli.study_trials import Plan
 
-
-@dataclass(frozen=True)
-class Contender:
-    """A recipe with changes, and its name in the table: without the changes that all have."""
-
-    name: str
-    params: Params
+EXAMPLES = """
+  facegan study conv-64 base:model.generator.upsample=resize --images 200000 --seeds 3
+  facegan study params.yaml --search train.lr_generator=1e-5..1e-3:log --search train.batch=16,32,64 \\
+      --trials 30 --images 50000
+"""
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = commands.add_parser("study", help="compare recipes by training them side by side", description=__doc__)
+    parser = commands.add_parser(
+        "study",
+        help="compare recipes, or search over parameters, by training them side by side",
+        description=__doc__ + EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument(
         "contenders",
         nargs="+",
         metavar="RECIPE",
-        help="a recipe, or one with changes: conv-64:train.batch=64,model.generator.upsample=resize",
+        help="a recipe, or params.yaml as it is; with changes: conv-64:train.batch=64,model.generator.upsample=resize. "
+        "Its model and training; pictures, preprocessing and evaluation are those of params.yaml",
     )
     parser.add_argument("--images", type=int, required=True, help="images shown to each, such as 200000")
     parser.add_argument("--seeds", type=int, default=1, help="trainings of each, for the spread; default 1")
-    parser.add_argument("--pictures", type=int, help="train on this many of the pictures only")
-    parser.add_argument("--generated", type=int, default=5000, help="pictures to score; default 5000")
     parser.add_argument(
-        "--out", type=Path, default=Path("study"), help="folder of the runs and the page; default study"
+        "--search",
+        action="append",
+        default=[],
+        metavar="KEY=VALUES",
+        help="a parameter to look among: KEY=a,b,c or KEY=low..high or KEY=low..high:log; may be repeated",
+    )
+    parser.add_argument(
+        "--sampler",
+        choices=("grid", "random", "tpe"),
+        help="grid: every combination (the default without --trials); random; tpe: near what was good (the default "
+        "with --trials)",
+    )
+    parser.add_argument("--trials", type=int, help="settings to try; a higher number goes on with a study")
+    parser.add_argument(
+        "--prune",
+        action=argparse.BooleanOptionalAction,
+        help="give up trainings whose score while training is behind the median of the others; default with tpe",
+    )
+    parser.add_argument(
+        "--devices", help="such as cuda:0,cuda:1: a training on each at once; default every GPU, or the CPU"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("study"), help="folder of the page and the results; default study"
     )
     parser.set_defaults(run=_study)
 
 
 def _study(options: argparse.Namespace) -> None:
+    from facegan.cli.promote import mlflow_guarded
+    from facegan.cli.study_space import read_space
+
     project = Project.find()
-    for name in ("images", "seeds", "pictures", "generated"):
-        if (value := getattr(options, name)) is not None and value < (2 if name in ("pictures", "generated") else 1):
+    for name in ("images", "seeds", "trials"):
+        if (value := getattr(options, name)) is not None and value < 1:
             raise FaceganError(f"study: --{name}: {value} is too few")
-    named = _short(list(dict.fromkeys(options.contenders)))
-    contenders = [Contender(name, _params(project, text, options.images)) for text, name in named.items()]
+    space = read_space(project.root, options.contenders, options.search, options.images)
+    plan = _plan(space, options)
+    devices = _devices(options.devices)
+    with (
+        alone(options.out / "lock", f"study: another study is at work in {options.out}"),
+        mlflow_guarded("what is trained is kept, and the same command goes on"),
+    ):
+        from facegan.cli.study_page import table, write_page
+        from facegan.cli.study_trials import Study
 
-    from facegan.cli.study_page import table, write_page
-    from facegan.cli.study_run import Bench
-
-    bench = Bench(project, options.out, options.pictures, options.generated)
-    for contender in contenders:
-        bench.labels(contender.params)  # before any of them trains for hours
-    results: dict[str, list[Result]] = {contender.name: [] for contender in contenders}
-    for seed in range(1, options.seeds + 1):  # every contender once before any twice
-        for contender in contenders:
-            results[contender.name].append(bench.result(contender.name, contender.params, seed))
-    print("\n" + table(results))
-    print(write_page(options.out, results, {"asked for": " ".join(options.contenders), **bench.about(options.images)}))
-
-
-def _short(texts: list[str]) -> dict[str, str]:
-    """A name for each contender: its recipe and those of its changes that not every contender has."""
-    parts = {text: (text.partition(":")[0], text.partition(":")[2].split(",")) for text in texts}
-    common = set.intersection(*(set(changes) for _, changes in parts.values())) if len(texts) > 1 else set()
-    names = {}
-    for text, (recipe, changes) in parts.items():
-        own = ",".join(change for change in changes if change and change not in common)
-        names[text] = f"{recipe}:{own}" if own else recipe
-    return names
+        study = Study(project, space, plan, devices, options.out)
+        study.run()
+        page = write_page(study)
+        study.end([page])
+    print("\n" + table(study))
+    if study.best is not None:
+        name = study.best.results[1]["experiment"]
+        print(f"\n`dvc exp apply {name}` puts the best into the workspace")
+    print(page)
 
 
-def _params(project: Project, text: str, images: int) -> Params:
-    """Of a recipe by name, with changes, as long as ``images``. Raises FaceganError."""
-    from facegan.cli.recipe import recipe
-    from facegan.cli.yaml_file import text as yaml_of
-    from facegan.strict_yaml import read_yaml
+def _plan(space: "Space", options: argparse.Namespace) -> "Plan":
+    """Raises FaceganError when the sampler and the space do not go together."""
+    from facegan.cli.study_trials import Plan
 
-    name, _, changes = text.partition(":")
-    values = read_yaml(yaml_of(recipe(project.root, name)), name)
-    known = flatten(values)
-    for change in changes.split(",") if changes else []:
-        key, equals, value = change.partition("=")
-        if not equals or key not in known:
-            raise FaceganError(f"study: {text}: {change!r} should be key=value with a key of params.yaml")
-        *blocks, last = key.split(".")
-        block = values
-        for part in blocks:
-            block = block[part]
-        block[last] = read_yaml(value, f"study: {key}")
-    return _as_long(validate_params(values, f"study: {text}"), images)
+    sampler: Sampler = options.sampler or ("tpe" if options.trials and space.dimensions else "grid")
+    if sampler == "grid":
+        every = len(space.grid())
+        trials = min(options.trials or every, every)
+    elif not space.dimensions:
+        raise FaceganError(f"study: --sampler {sampler} needs a --search")
+    elif not options.trials:
+        raise FaceganError(f"study: --sampler {sampler} needs --trials")
+    else:
+        trials = options.trials
+    prune = sampler == "tpe" if options.prune is None else options.prune
+    return Plan(sampler, trials, options.seeds, options.images, prune)
 
 
-def _as_long(params: Params, images: int) -> Params:
-    """``images`` long, with twenty ticks and ten scores; schedules keep their share of a training in kimg."""
-    train = params.train
-    number, unit = train.duration.split()
-    changes: dict[str, Any] = {"duration": f"{images / 1000:.6f} kimg"}
-    for key, value in train:
-        if isinstance(value, Schedule) and value.over.endswith("kimg") and unit == "kimg":
-            over = float(value.over.split()[0]) * images / (float(number) * 1000)
-            changes[key] = value.model_copy(update={"over": f"{over:.6f} kimg"})
-    changes |= {"tick": f"{images / 20_000:.6f} kimg", "evaluate_every": f"{images / 10_000:.6f} kimg"}
-    return params.model_copy(update={"train": train.model_copy(update=changes)})
+def _devices(given: str | None) -> list[str]:
+    """Those to train on. Raises FaceganError for one that is not there."""
+    import torch
+
+    gpus = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+    if not given:
+        own = os.environ.get("FACEGAN_DEVICE")
+        return [own] if own else gpus or ["cpu"]
+    devices = given.split(",")
+    for name in devices:
+        if name not in ("cpu", "cuda", "mps", *gpus):
+            raise FaceganError(f"study: --devices: {name!r} is not here; there are {', '.join(['cpu', *gpus])}")
+    return devices

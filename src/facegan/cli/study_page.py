@@ -4,6 +4,7 @@ import base64
 import csv
 import io
 import statistics
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,110 +12,281 @@ import matplotlib
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from facegan.cli.compare_formats import columns
-from facegan.cli.study import Result
+from facegan.cli.study_run import Result
+from facegan.cli.study_search import CONTENDER, importances
+from facegan.cli.study_space import label
+from facegan.cli.study_trials import Study, Trial
+from facegan.evaluation.comparison import at_its_floor, incomparable
+from facegan.evaluation.metrics import known, rank, scores_of
 from facegan.files import write_atomic
 
 matplotlib.use("Agg")
 from matplotlib import pyplot
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-Results = dict[str, list[Result]]
-
-
-def header(results: Results) -> list[str]:
-    """Four columns for each feature space, then those of the training."""
-    done = [run for runs in results.values() for run in runs if "scores" in run]
-    spaces = [_names(report) for report in done[0]["scores"]] if done else []
-    scores = [cell for frechet, kernel in spaces for cell in (frechet, "floor", "above floor", kernel)]
-    return ["", *scores, "best at kimg", "images/s", "G parameters"]
+GRIDS = 24  # pictures on a page that opens quickly
+BESIDE = ("kid", "memorization")  # shown next to the score that decides
+SEVERAL = 10  # curves with a name each; more are told by colour
+BEST, OTHER = "#c2410c", "#64748b"
 
 
-def rows(results: Results) -> list[list[str]]:
-    """A row a contender, the best first: means over seeds, with the standard deviation where there are several.
+def header(study: Study) -> list[str]:
+    beside = _beside(study)
+    parameters = [dimension.key for dimension in study.space.dimensions]
+    about = ["best at kimg", "images/s", "G parameters", "experiment"]
+    recipe = [CONTENDER] if _several(study) else []
+    return ["trial", *recipe, *parameters, study.score, "floor", "above floor", *beside, *about]
 
-    ``above floor`` is how far the distance at the floor's count is above it, the first contender's as 1. The order is
-    that of the last space.
+
+def rows(study: Study) -> list[list[str]]:
+    """A row a trial, the best first: means over seeds, with the standard deviation where there are several.
+
+    ``above floor`` is how far the distance at the floor's count is above it, the first trial's as 1.
     """
-    width = len(header(results))
-    found: list[tuple[float, list[str]]] = []
-    first = [run for run in next(iter(results.values())) if "scores" in run]
-    for name, runs in results.items():
-        done = [run for run in runs if "scores" in run]
-        if not done:
-            found.append((float("inf"), [name, "diverged", *[""] * (width - 2)]))
+    found: list[list[str]] = []
+    width, beside = len(header(study)), _beside(study)
+    first = next((trial for trial in study.trials if trial.tried.state == "done"), None)
+    for trial in ordered(study):
+        setting, runs = trial.tried.setting, _done(trial)
+        recipe = [setting.contender.name] if _several(study) else []
+        cells = [str(trial.number + 1), *recipe, *map(label, setting.values.values())]
+        if trial.tried.state != "done":
+            found.append([*cells, _ended(trial), *[""] * (width - len(cells) - 1)])
             continue
-        cells = [name if len(done) == len(runs) else f"{name} ({len(runs) - len(done)} of {len(runs)} diverged)"]
-        for space in range(len(done[0]["scores"])):
-            frechet, kernel = _names(done[0]["scores"][space])
-            distances = [run["scores"][space][frechet]["value"] for run in done]
-            base = _above_floor(first, space, frechet) if first else 0.0
-            cells += [
-                _spread(distances),
-                f"{done[0]['scores'][space][frechet]['floor']:.3f}",
-                f"{_above_floor(done, space, frechet) / base:.2f}" if base else "",
-                _spread([1000 * run["scores"][space][kernel]["value"] for run in done]) + "e-3",
-            ]
+        entries = [scores_of(run["report"])[study.score] for run in runs]
+        base = _above_floor(first, study.score) if first else 0.0
+        reason = _refused(first, trial, study.score)
         cells += [
-            f"{statistics.mean(run['best_images'] for run in done) / 1000:.0f}",
-            f"{statistics.median(run['images_per_second'] for run in done):.0f}",
-            f"{done[0]['parameters'] / 1e6:.2f} M",
+            _spread([at_its_floor(entry) for entry in entries]),
+            f"{entries[0]['floor']:.3f}",
+            reason or (f"{_above_floor(trial, study.score) / base:.2f}" if base else ""),
+            *(_spread([scores_of(run["report"])[name]["value"] for run in runs]) for name in beside),
+            f"{statistics.mean(run['best_images'] for run in runs) / 1000:.4g}",
+            _rate(runs),
+            f"{runs[0]['parameters'] / 1e6:.2f} M",
+            " ".join(run["experiment"] for run in runs),
         ]
-        found.append((statistics.mean(distances), cells))
-    return [cells for _, cells in sorted(found, key=lambda entry: entry[0])]
+        found.append(cells)
+    return found
 
 
-def table(results: Results) -> str:
-    return columns(header(results), rows(results))
+def ordered(study: Study) -> list[Trial]:
+    """Those with a score, the best first; then the others."""
+    return sorted(
+        study.trials,
+        key=lambda trial: (float("inf") if trial.tried.value is None else trial.tried.value, trial.number),
+    )
 
 
-def write_page(folder: Path, results: Results, about: dict[str, str]) -> Path:
-    """``index.html``, self-contained: the table, the score over images, the last grid of each contender's first run."""
-    grids = {}
-    for name, runs in results.items():
-        pictures = sorted((folder / runs[0]["folder"] / "reports/samples").glob("*.png"))
-        grids[name] = base64.b64encode(pictures[-1].read_bytes()).decode() if pictures else None
+def table(study: Study) -> str:
+    return columns(header(study), rows(study))
+
+
+def write_page(study: Study) -> Path:
+    """``index.html``, self-contained: the table, what mattered, the scores over images, the last grids."""
+    done = [trial for trial in ordered(study) if trial.tried.state == "done"]
+    shown = [trial for trial in ordered(study) if _grid(study, trial)][:GRIDS]
+    shares = importances(study.space, [trial.tried for trial in study.trials])
     environment = Environment(loader=PackageLoader("facegan.cli", "pages"), autoescape=True, undefined=StrictUndefined)
     page = environment.get_template("study.html").render(
-        header=header(results), rows=rows(results), about=about, grids=grids, curves=_curves(folder, results)
+        title=f"Study of {len(study.trials)} {'trial' if len(study.trials) == 1 else 'trials'}",
+        header=header(study),
+        rows=rows(study),
+        about=_about(study),
+        best=done[0] if done else None,
+        shares=_bars(shares) if shares else None,
+        slices=_slices(study, list(shares)) if study.space.dimensions and done else None,
+        progress=_progress(study) if len(done) > 1 and study.space.dimensions else None,
+        curves=_curves(study) if done else None,
+        grids=[(trial, _grid(study, trial)) for trial in shown],
+        left_out=sum(_grid(study, trial) is not None for trial in study.trials) - len(shown),
+        score=study.score,
     )
-    write_atomic(folder / "index.html", page)
-    return folder / "index.html"
+    write_atomic(study.out / "index.html", page)
+    return study.out / "index.html"
 
 
-def _names(report: dict[str, Any]) -> tuple[str, str]:
-    """Of the Frechet and the kernel distance in a report."""
-    (frechet,) = (name for name in report if name == "fid" or name.startswith("fd_"))
-    (kernel,) = (name for name in report if name.startswith("kid"))
-    return frechet, kernel
+def _about(study: Study) -> dict[str, str]:
+    """What a reader of the table must know."""
+    plan = study.plan
+    recipes = {} if _several(study) else {CONTENDER: study.space.contenders[0].name}
+    about = {**recipes, "images shown to each": f"{plan.images:,}", "trainings of each": str(plan.seeds)}
+    if study.space.dimensions:
+        pruned = ", trainings behind the median of the others were given up" if plan.prune else ""
+        about["sampler"] = plan.sampler + pruned
+        about["searched"] = "; ".join(
+            f"{d.key}: {', '.join(map(label, d.choices))}"
+            if d.choices
+            else f"{d.key}: {d.low:g} to {d.high:g}{', log' if d.log else ''}"
+            for d in study.space.dimensions
+        )
+    reports = [run["report"] for trial in study.trials for run in _done(trial)]
+    if reports:
+        entry = scores_of(reports[0])[study.score]
+        about["scored"] = f"by {study.score}, {entry['n']:,} generated a side against all real pictures"
+    return about
 
 
-def _above_floor(done: list[Result], space: int, frechet: str) -> float:
-    found = [run["scores"][space][frechet] for run in done]
-    return float(statistics.mean(score["at_n"] - score["floor"] for score in found))
+def _several(study: Study) -> bool:
+    """Whether a trial's recipe must be told: else all have one, and parameters that set them apart."""
+    return len(study.space.contenders) > 1 or not study.space.dimensions
+
+
+def _beside(study: Study) -> list[str]:
+    """Scores that every trial has, shown next to the one that decides."""
+    reports = [scores_of(run["report"]) for trial in study.trials for run in _done(trial)]
+    common = set.intersection(*map(set, reports)) if reports else set()
+    return sorted((name for name in common if known(name) in BESIDE and name != study.score), key=rank)
+
+
+def _done(trial: Trial) -> list[Result]:
+    return [run for _, run in sorted(trial.results.items()) if "report" in run]
+
+
+def _ended(trial: Trial) -> str:
+    for run in trial.results.values():
+        if "given_up" in run:
+            return f"given up at {run['given_up'] / 1000:g} kimg"
+        if run.get("diverged"):
+            return "diverged"
+    return "failed"
+
+
+def _refused(first: Trial | None, trial: Trial, score: str) -> str | None:
+    """Why a trial's score says nothing beside that of the first."""
+    if first is None:
+        return None
+    reports = [_done(one)[0]["report"] for one in (first, trial)]
+    counts = [scores_of(report)[score]["n"] for report in reports]
+    reason = incomparable(score, reports[0]["protocol"], counts[0], reports[1]["protocol"], counts[1])
+    return f"not comparable: {reason}" if reason else None
+
+
+def _above_floor(trial: Trial, score: str) -> float:
+    found = [scores_of(run["report"])[score] for run in _done(trial)]
+    return float(statistics.mean(at_its_floor(entry) - entry["floor"] for entry in found))
 
 
 def _spread(values: list[float]) -> str:
-    mean = f"{statistics.mean(values):.3f}"
-    return f"{mean} +- {statistics.stdev(values):.3f}" if len(values) > 1 else mean
+    mean = f"{statistics.mean(values):.4g}"
+    return f"{mean} ± {statistics.stdev(values):.2g}" if len(values) > 1 else mean
 
 
-def _curves(folder: Path, results: Results) -> str:
-    """The score that chooses the best weights, over the images shown, as a PNG in base64."""
+def _rate(runs: Sequence[Result]) -> str:
+    rates = [run["images_per_second"] for run in runs if run["images_per_second"]]
+    return f"{statistics.median(rates):.0f}" if rates else ""
+
+
+def _grid(study: Study, trial: Trial) -> str | None:
+    """The last samples of its first training, in base64."""
+    runs = _done(trial)
+    path = study.out / f"{runs[0]['key']}.png" if runs else None
+    return base64.b64encode(path.read_bytes()).decode() if path and path.is_file() else None
+
+
+def _bars(shares: dict[str, float]) -> str:
+    figure, axis = pyplot.subplots(figsize=(8, 0.6 + 0.4 * len(shares)), layout="constrained")
+    names = list(shares)[::-1]
+    bars = axis.barh(names, [shares[name] for name in names], color=OTHER)
+    axis.bar_label(bars, [f" {shares[name]:.0%}" for name in names])
+    axis.set_xlim(0, 1.1)
+    axis.xaxis.set_visible(False)
+    axis.spines[["top", "right", "bottom"]].set_visible(False)
+    return _png(figure)
+
+
+def _slices(study: Study, order: list[str]) -> str:
+    """The score over each parameter's values, a point a trial; the most important parameter first."""
+    dimensions = {dimension.key: dimension for dimension in study.space.dimensions}
+    keys = [CONTENDER] if len(study.space.contenders) > 1 else []
+    keys = sorted([*keys, *dimensions], key=lambda key: order.index(key) if key in order else len(order))
+    wide = min(3, len(keys))
+    figure, axes = pyplot.subplots(
+        -(-len(keys) // wide), wide, figsize=(4.2 * wide, 3.2 * -(-len(keys) // wide)), squeeze=False, sharey=True,
+        layout="constrained",
+    )  # fmt: skip
+    done = [trial for trial in study.trials if trial.tried.state == "done"]
+    for axis, key in zip(axes.flat, keys, strict=False):
+        dimension = dimensions.get(key)
+        choices = dimension.choices if dimension else tuple(study.space.by_name)
+        values = [
+            trial.tried.setting.values[key] if dimension else trial.tried.setting.contender.name for trial in done
+        ]
+        if choices:
+            axis.set_xticks(range(len(choices)), [_short(label(choice)) for choice in choices], rotation=20, ha="right")
+            values = [choices.index(value) for value in values]
+            axis.margins(x=0.2)
+        elif dimension and dimension.log:
+            axis.set_xscale("log")
+        _points(study, axis, values, done)
+        axis.set_xlabel(key)
+    for axis in axes[:, 0]:
+        axis.set_ylabel(study.score)
+    for axis in list(axes.flat)[len(keys) :]:
+        axis.set_visible(False)
+    return _png(figure)
+
+
+def _progress(study: Study) -> str:
+    """The score of each trial, and the best so far."""
+    figure, axis = pyplot.subplots(figsize=(8, 3), layout="constrained")
+    done = [trial for trial in study.trials if trial.tried.state == "done"]
+    numbers = [trial.number + 1 for trial in done]
+    _points(study, axis, numbers, done)
+    best = [min(done[: place + 1], key=lambda trial: trial.tried.value or 0.0) for place in range(len(done))]
+    axis.step(numbers, [_value(study, trial) for trial in best], where="post", color=BEST, label="best so far")
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axis.set_xlabel("trial")
+    axis.set_ylabel(study.score)
+    axis.legend(frameon=False)
+    return _png(figure)
+
+
+def _points(study: Study, axis: Axes, places: list[Any], trials: list[Trial]) -> None:
+    colors = [BEST if trial is study.best else OTHER for trial in trials]
+    axis.scatter(places, [_value(study, trial) for trial in trials], c=colors, s=28)
+    axis.spines[["top", "right"]].set_visible(False)
+
+
+def _curves(study: Study) -> str:
+    """The score that chooses the best weights, over the images shown: a line for each training."""
     figure, axis = pyplot.subplots(figsize=(9, 5), layout="constrained")
-    for number, (name, runs) in enumerate(results.items()):
-        for run in runs:
-            history = folder / run["folder"] / "reports/history.csv"
-            if not history.is_file():
-                continue
-            with history.open(newline="", encoding="utf-8") as file:
+    trials = [trial for trial in ordered(study) if _done(trial)]
+    for place, trial in enumerate(trials):
+        color = f"C{place}" if len(trials) <= SEVERAL else BEST if place == 0 else OTHER
+        for run in _done(trial):
+            with (study.out / f"{run['key']}.csv").open(newline="", encoding="utf-8") as file:
                 scored = [row for row in csv.DictReader(file) if row["score"]]
-            kimg = [int(row["images"]) / 1000 for row in scored]
-            label = name if run is runs[0] else None
-            axis.plot(kimg, [float(row["score"]) for row in scored], color=f"C{number % 10}", label=label, marker=".")
+            name = f"{trial.number + 1}: {_short(trial.name, 70)}"
+            axis.plot(
+                [int(row["images"]) / 1000 for row in scored],
+                [float(row["score"]) for row in scored],
+                color=color,
+                alpha=1.0 if len(trials) <= SEVERAL or place == 0 else 0.4,
+                label=name if run is _done(trial)[0] and (len(trials) <= SEVERAL or place == 0) else None,
+                marker=".",
+            )
     axis.set_yscale("log")
+    for of in (axis.yaxis.set_major_formatter, axis.yaxis.set_minor_formatter):
+        of(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_xlabel("kimg")
     axis.set_ylabel("score while training")
     axis.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside lower left", frameon=False, fontsize=8)
+    return _png(figure)
+
+
+def _value(study: Study, trial: Trial) -> float:
+    """The mean of the score over seeds, as the table shows it."""
+    return statistics.mean(at_its_floor(scores_of(run["report"])[study.score]) for run in _done(trial))
+
+
+def _short(text: str, length: int = 24) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def _png(figure: Any) -> str:
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=110, metadata={"Software": None})
     pyplot.close(figure)

@@ -10,7 +10,6 @@ that a response header sets off. The client made here does without both.
 """
 
 import errno
-import fcntl
 import lzma
 import os
 import re
@@ -157,9 +156,7 @@ def _recorded(archive: Path) -> dict[str, Any]:
 
 
 def _download(dataset: DatasetHandle, cache: Cache, folder: Path, archive: Path) -> _Tree:
-    archive.parent.mkdir(parents=True, exist_ok=True)
-    with archive.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # two workers of a DVC queue would append to one archive
+    with files.locked(archive.with_suffix(".lock")):  # two workers of a DVC queue would append to one archive
         if cache.load_from_cache(dataset):
             return _tree(folder)
         with _client() as client:

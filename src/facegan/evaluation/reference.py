@@ -1,6 +1,7 @@
 """Real pictures in feature space: read once, and remembered."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from safetensors.torch import load_file, save
 from facegan.evaluation.extractor import BATCH, Extractor
 from facegan.evaluation.sharing import ALONE, Processes
 from facegan.evaluation.statistics import FeatureStatistics
-from facegan.files import json_digest, write_atomic
+from facegan.files import json_digest, locked, write_atomic
 from facegan.randomness import generator as random_generator
 
 SCORING_SEED = 1  # of what scores are made with beside the generator: the same for every run
@@ -49,6 +50,14 @@ def reference(
     """
     key = json_digest([sorted(digests), extractor.sha256, extractor.protocol, environment, n, seed])
     path = cache / f"reference-{key[:16]}.safetensors"
+    # Of several evaluations of the same pictures one reads them, and the others wait.
+    with locked(path.with_suffix(".lock")) if processes.rank == 0 else nullcontext():
+        return _reference(images, extractor, n, seed, path, progress, processes)
+
+
+def _reference(
+    images: torch.Tensor, extractor: Extractor, n: int, seed: int, path: Path, progress: Progress, processes: Processes
+) -> Reference:
     names = ("everything", "first", "second")
     order = torch.randperm(len(images), generator=random_generator(seed, "floor"))
     places = [order[start : start + n].sort().values for start in (0, n)]

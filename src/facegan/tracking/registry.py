@@ -6,6 +6,7 @@ the experiment "EXPERIMENT decisions": it begins before the alias moves and is f
 
 import io
 import json
+import re
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -221,7 +222,8 @@ class Registry:
 
 
 def _cut(card: str) -> str:
-    """As long as a database takes it; the files of the version have it whole."""
+    """Without pictures, which MLflow's page does not find, and as long as a database takes it."""
+    card = re.sub(r"^!\[.*\]\(.*\)\n+", "", card, flags=re.MULTILINE)
     if len(card) <= TEXT:
         return card
     rest = "\n\nThe rest is in MODEL_CARD.md among the files."

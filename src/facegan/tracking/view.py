@@ -4,7 +4,6 @@ MLflow is a view of the journal and of the stages' outputs: everything here firs
 and adds only what is missing, so that any of it may be done again, after any failure, from any machine.
 """
 
-import fcntl
 import logging
 import math
 import os
@@ -26,6 +25,7 @@ from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 from PIL import Image
 
+from facegan.files import locked
 from facegan.tracking.lineage import RunSpec
 
 for _chatty in ("mlflow", "alembic"):  # of migrations and of pip: nothing that the user can act on
@@ -48,9 +48,7 @@ class Server:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Creating a database, an experiment or a run happens in one process at a time."""
-        self.lock.parent.mkdir(parents=True, exist_ok=True)
-        with self.lock.open("a") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        with locked(self.lock):
             yield
 
     @property
