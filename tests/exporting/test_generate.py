@@ -73,7 +73,7 @@ def test_help_and_mistakes_need_no_model(elsewhere: Elsewhere, exported: Path) -
     for option in ("--count", "--seed", "--truncation", "--interpolate", "--steps", "--out"):
         assert option in said
     said = run(elsewhere, exported / "generate.py", "--count", "0", code=1)
-    assert said == "--count should be at least 1, --steps at least 2 and --seed not negative\n"
+    assert said == "error: --count should be at least 1, --steps 2, and --seed and --truncation not negative\n"
 
 
 def test_the_pictures_are_those_of_pytorch(generator: Generator, network: nn.Module) -> None:

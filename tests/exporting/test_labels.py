@@ -63,7 +63,7 @@ def test_what_it_does_not_know_is_one_line(
 ) -> None:
     with pytest.raises(ValueError, match=words):
         generator.labels([label])
-    assert run(elsewhere, labelled / "generate.py", "--label", label, code=1) == words + "\n"
+    assert run(elsewhere, labelled / "generate.py", "--label", label, code=1) == f"error: {words}\n"
 
 
 def test_one_that_knows_none_says_so(exported: Path) -> None:

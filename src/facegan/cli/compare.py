@@ -112,17 +112,19 @@ class _Runs:
                 if experiment
                 else []
             )
-            self._found = [run for run in found if "facegan.lineage" in run.data.tags]  # the others are of studies
+            self._found = [run for run in found if "facegan.study" not in run.data.tags]  # that one has no outputs
         return self._found
 
     def fitting(self, wanted: str) -> list[Any]:
-        """By id or name; else by the beginning of an id, a name or a lineage."""
+        """By id or name; else by the beginning of an id, a name or a lineage, of four letters or more as in git."""
         return [run for run in self.all() if wanted in (run.info.run_id, run.info.run_name)] or [
             run
             for run in self.all()
-            if run.info.run_id.startswith(wanted)
-            or run.info.run_name.startswith(wanted)
-            or run.data.tags.get("facegan.lineage", "").startswith(wanted)
+            if len(wanted) >= 4
+            and any(
+                text.startswith(wanted)
+                for text in (run.info.run_id, run.info.run_name, run.data.tags.get("facegan.lineage", ""))
+            )
         ]
 
     def read(self, run: Any) -> Compared:

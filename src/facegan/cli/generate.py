@@ -26,6 +26,8 @@ def _generate(options: argparse.Namespace) -> None:
     from facegan.files import write_atomic
     from facegan.pictures import png
 
+    if not options.film and options.out.suffix.lower() != ".png":
+        raise FaceganError(f"--out {options.out}: a grid is a .png")
     if options.film:
         if options.out == OUT:
             options.out = Path(f"{options.film}.mp4")

@@ -122,15 +122,15 @@ def arguments() -> argparse.ArgumentParser:
 
 def checked(generator: Generator, options: argparse.Namespace) -> "list[str]":
     """What the rows of ``--each`` ask for. Raises SystemExit for options that cannot be."""
-    if options.count < 1 or options.steps < 2 or options.seed < 0:
-        raise SystemExit("--count should be at least 1, --steps at least 2 and --seed not negative")
+    if options.count < 1 or options.steps < 2 or options.seed < 0 or not 0 <= options.truncation < math.inf:
+        raise SystemExit("error: --count should be at least 1, --steps 2, and --seed and --truncation not negative")
     if options.each and options.interpolate:
-        raise SystemExit("--each and --interpolate both decide what a row is: ask for one of them")
+        raise SystemExit("error: --each and --interpolate both decide what a row is: ask for one of them")
     try:
         generator.labels(options.label)
         return [f"{options.each}={value}" for value in generator.classes(options.each)] if options.each else []
     except ValueError as error:
-        raise SystemExit(str(error)) from None
+        raise SystemExit(f"error: {error}") from None
 
 
 def draw(generator: Generator, options: argparse.Namespace) -> Image.Image:
