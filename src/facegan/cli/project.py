@@ -25,7 +25,11 @@ _TRACKED = ("params.yaml", "dvc.yaml", "pipeline", "src", "recipes")  # what a d
 
 @dataclass(frozen=True)
 class Project:
-    """``root`` holds the files; ``home`` is the DVC repository, another folder when an experiment runs in a copy."""
+    """``root`` holds the files; ``home`` is the repository that runs, working state and relative paths belong to.
+
+    They are one folder, but in a copy that an experiment runs in: DVC's own copies name ``home`` in DVC_ROOT, those of
+    a study in FACEGAN_HOME, which goes first.
+    """
 
     root: Path
     home: Path

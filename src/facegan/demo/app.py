@@ -50,14 +50,14 @@ def main() -> None:
         ]
     labels = model.generator.labels(asked)
     face, several, mixing, walk, copying, card = st.tabs(
-        ["A face", "A grid", "Mix two", "A walk", "Is it copying?", "Model card"]
-    )
+        ["A face", "A grid", "Mix two", "A walk", "Is it copying?", "Model card"], key="tab", on_change="rerun"
+    )  # only what is open is drawn, so that the first face is there soon
     with face:
         picture = _a_face(faces, seed, truncation, labels)
     with several:
-        _a_grid(faces, seed, truncation, labels)
+        _a_grid(faces, seed, truncation, labels, bool(several.open))
     with mixing:
-        _mix(faces, seed, truncation, labels)
+        _mix(faces, seed, truncation, labels, bool(mixing.open))
     with walk:
         _a_walk(faces, seed, truncation, asked)
     with copying:
@@ -90,17 +90,21 @@ def _a_face(faces: Faces, seed: int, truncation: float, labels: np.ndarray) -> n
     return picture
 
 
-def _a_grid(faces: Faces, seed: int, truncation: float, labels: np.ndarray) -> None:
+def _a_grid(faces: Faces, seed: int, truncation: float, labels: np.ndarray, shows: bool) -> None:
     count = st.slider("Faces", 4, 64, 25)
+    if not shows:
+        return
     pictures = faces.generator.pictures(faces.generator.latents(count, seed, truncation), labels)
     drawn = grid(pictures, math.ceil(math.sqrt(count)))
     st.image(drawn, width="stretch")
     st.download_button("Download PNG", png(drawn), f"faces-{seed}.png", "image/png", key="grid", on_click="ignore")
 
 
-def _mix(faces: Faces, seed: int, truncation: float, labels: np.ndarray) -> None:
+def _mix(faces: Faces, seed: int, truncation: float, labels: np.ndarray, shows: bool) -> None:
     other = int(st.number_input("Seed of the other", 0, 2**31 - 1, 4))
     share = st.slider("How much of it", 0.0, 1.0, 0.5, 0.01)
+    if not shows:
+        return
     latents = [faces.mix(seed, other, part, truncation) for part in (0.0, share, 1.0)]
     pictures = faces.generator.pictures(np.concatenate(latents), labels)
     title = f"seed {seed}, {1 - share:.0%} of it with {share:.0%} of the other, and seed {other}"
