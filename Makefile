@@ -29,10 +29,10 @@ repro: setup  ## run the pipeline: download, preprocess, train, evaluate, export
 	@echo; echo "Done. Pictures and scores: reports/evaluate/index.html; the run beside others: make ui"
 
 test: setup  ## unit tests
-	pytest tests --ignore=tests/system
+	pytest tests --ignore=tests/system -n auto --dist loadfile
 
 test-system: setup  ## whole runs: the real dvc, MLflow, kills, PostgreSQL, a browser (apt-get install chromium postgresql)
-	pytest tests/system
+	pytest tests/system -n auto --dist loadfile
 
 ui: setup  ## open MLflow with all runs at http://127.0.0.1:5000
 	mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}" --host 127.0.0.1 --port 5000

@@ -1,10 +1,12 @@
 """``params.yaml`` read and validated, or one line that says what is wrong with it."""
 
 import difflib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
 
 from facegan.errors import FaceganError
 from facegan.params import Params
@@ -66,6 +68,45 @@ def known_keys(block: type[BaseModel] = Params, prefix: str = "") -> list[str]:
             if isinstance(inner, type) and issubclass(inner, BaseModel):
                 keys += known_keys(inner, f"{prefix}{name}.")
     return keys
+
+
+def kinds(key: str) -> set[Any]:
+    """The types that a parameter may have, by its dotted key; none for what is no parameter."""
+    found = _field(key)
+    return set(_parts(found.annotation)) if found else set()
+
+
+def check_value(key: str, value: Any) -> str | None:
+    """Why a parameter cannot have a value, whatever the others are; None when it can."""
+    found = _field(key)
+    assert found is not None, key
+    kind: Any = Annotated[found.annotation, *found.metadata] if found.metadata else found.annotation
+    try:
+        TypeAdapter(kind).validate_python(value, strict=True)
+    except ValidationError as error:
+        return _explain({**error.errors()[0], "loc": key.split(".")})
+    return None
+
+
+def _field(key: str) -> FieldInfo | None:
+    *blocks, last = key.split(".")
+    block: Any = Params
+    for part in blocks:
+        within = block.model_fields.get(part) if block else None
+        block = next((kind for kind in _parts(within.annotation) if _is_block(kind)), None) if within else None
+    return block.model_fields.get(last) if block else None
+
+
+def _parts(kind: Any) -> Iterator[Any]:
+    """A type, or those that it is a union of."""
+    if isinstance(kind, type) or get_origin(kind) in (Literal, tuple, list):
+        yield kind
+    for part in get_args(kind) if get_origin(kind) is not Literal else ():
+        yield from _parts(part)
+
+
+def _is_block(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
 
 
 def _nearest(key: str) -> str | None:

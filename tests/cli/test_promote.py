@@ -80,7 +80,8 @@ def test_what_is_registered_tells_its_scores_its_lineage_and_its_card(registered
     report = read_json(registered.root / REPORTS / "evaluate.json")
     assert float(version.tags["score.fd_random"]) == pytest.approx(report["fd_random"]["at_n"], rel=1e-5)
     assert version.tags["facegan.training_key"] == read_json(registered.root / EXPORTED / "config.json")["training_key"]
-    assert version.card == (registered.root / EXPORTED / "MODEL_CARD.md").read_text()
+    card = (registered.root / EXPORTED / "MODEL_CARD.md").read_text()
+    assert version.card == card.replace("![samples](samples.png)\n\n", "")  # MLflow's page does not find it
     assert "version 1 of facegan is the candidate" in facegan("register").out  # the same outputs, the same version
 
 

@@ -26,6 +26,12 @@ LONG = ("--images", "64")
         (["base", "--search", "train.batch=16,16"], "needs two values or more, each once"),
         (["base", "--search", "train.r1=3..1"], "two numbers, the lower first"),
         (["base", "--search", "train.r1=0..1:log"], "low..high:log above 0"),
+        (["base", "--search", "train.r1=0..inf"], "two numbers"),
+        (["base", "--search", "train.r1=-1..1"], "train.r1: -1.0 should be greater than or equal to 0"),
+        (["base", "--search", "train.batch=8..16.5"], "two whole numbers"),
+        (["base", "--search", "train.objective=bce,hing"], "train.objective: 'hing' should be"),
+        (["base", "--search", "train.batch.start=1,2"], "train.batch.start is no parameter"),
+        (["base", "--search", "preprocess.size=32,64", "--trials", "2"], "cannot be set against each other"),
         (["base", "--search", "train.r1=a..b"], "two numbers"),
         (["base", "--search", "seed=1..9"], "--seeds decides seed"),
         (["base", "--search", "promotion.certain=1,2"], "is no part of a run"),
@@ -46,6 +52,17 @@ def test_it_needs_git_and_a_commit(finished: Project, facegan: Command) -> None:
     assert "not a git repository" in facegan("study", "base", *LONG).error
     subprocess.run(["git", "init", "-q"], cwd=finished.root, check=True)
     assert "need a commit" in facegan("study", "base", *LONG).error
+
+
+def test_out_must_be_a_folder(finished: Project, facegan: Command) -> None:
+    assert "--out params.yaml: is no folder" in facegan("study", "base", *LONG, "--out", "params.yaml").error
+
+
+def test_a_device_of_the_environment_must_be_here(
+    finished: Project, facegan: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FACEGAN_DEVICE", "cuda:99")
+    assert "FACEGAN_DEVICE: 'cuda:99' is not here" in facegan("study", "base", *LONG).error
 
 
 def test_one_at_a_time_in_a_folder(finished: Project, facegan: Command) -> None:

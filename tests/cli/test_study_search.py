@@ -51,14 +51,18 @@ def test_a_suggestion_depends_on_nothing_but_what_is_known() -> None:
     assert {str(trial.setting.values["train.augment"]) for trial in found} == {"[]", "['color']"}
 
 
-def test_trainings_that_run_are_not_tried_twice_at_once() -> None:
-    """What runs counts as bad where it is, or every device would be sent to the same place."""
-    where = space(RATE, KIND)
-    known = tried(where, "tpe", 20, loss)
-    for number in range(4):
-        known.append(Tried(suggest(where, known, "tpe", 20 + number)))
-    rates = [trial.setting.values["train.lr_generator"] for trial in known[20:]]
-    assert len(set(rates)) == 4
+def test_what_runs_counts_as_bad_where_it_is() -> None:
+    """Or every device would be sent to the same place."""
+    where = space(Dimension("train.batch", choices=(8, 16, 32, 64)))
+    values = {8: 4.0, 16: 1.0, 32: 3.0, 64: 2.0}
+    known = tried(where, "tpe", 20, lambda setting: values[setting.values["train.batch"]])
+    best = next(trial.setting for trial in known if trial.setting.values["train.batch"] == 16)
+    busy = [*known, *(Tried(best) for _ in range(12))]
+    chosen = [
+        sum(suggest(where, trials, "tpe", number).values["train.batch"] == 16 for number in range(20, 50))
+        for trials in (known, busy)
+    ]
+    assert chosen[1] < chosen[0] / 2
 
 
 def curves(*values: list[float]) -> list[Tried]:
@@ -99,7 +103,7 @@ def test_there_is_no_importance_of_what_did_not_vary_or_has_few_trials() -> None
     assert not importances(where, found[:3])
     assert not importances(space(RATE), [*map(one_rate, found)])
     assert not importances(where, [Tried(trial.setting, "done", 1.0) for trial in found])
-    assert not importances(where, [Tried(trial.setting, "given up") for trial in found])
+    assert not importances(where, [Tried(trial.setting, "without") for trial in found])
 
 
 def one_rate(trial: Tried) -> Tried:
@@ -113,5 +117,5 @@ def test_a_diverged_training_counts_as_the_worst() -> None:
     for number in range(25):
         setting = suggest(where, found, "tpe", number)
         bad = setting.values["train.lr_generator"] > 1e-3
-        found.append(Tried(setting, "given up") if bad else Tried(setting, "done", 1.0))
+        found.append(Tried(setting, "without") if bad else Tried(setting, "done", 1.0))
     assert sum(trial.state == "done" for trial in found[12:]) >= 10

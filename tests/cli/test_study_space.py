@@ -27,6 +27,8 @@ def test_values_are_read_as_params_yaml_has_them() -> None:
     assert Dimension.parse("train.flip=true,false").choices == (True, False)
     whole = Dimension.parse("model.latent=8..128:log")
     assert (whole.low, whole.high, whole.log, whole.whole) == (8, 128, True, True)
+    assert Dimension.parse("train.r1=0..10").whole is False  # as the parameter is
+    assert Dimension.parse("data.folder.path=../a,../b").choices == ("../a", "../b")
     broken = Dimension.parse("train.lr_generator=1e-5..1e-3")
     assert (broken.low, broken.high, broken.log, broken.whole) == (1e-5, 1e-3, False, False)
 
@@ -36,6 +38,7 @@ def test_drawn_numbers_have_four_digits_and_stay_in_their_bounds() -> None:
     assert dimension.rounded(0.000123456789) == 0.0001235
     assert dimension.rounded(9.87654e-4) == 9.87654e-4  # rounded up it would leave them
     assert dimension.rounded(1.23411e-5) == 1.23456e-5
+    assert Dimension.parse("train.beta1_generator=0.5..0.5001").rounded(0.50005678) == 0.50005678
     assert Dimension.parse("train.batch=8..64").rounded(31) == 31
 
 
@@ -64,6 +67,19 @@ def test_a_grid_is_every_combination_of_every_contender(project: Project) -> Non
     every = [params(space, place) for place in range(8)]
     assert len({(found.model.latent, found.train.batch, found.train.objective) for found in every}) == 8
     assert space.grid()[0].name == "base, train.batch=8, train.objective=bce"
+
+
+def test_schedules_in_epochs_do_too_and_mixed_units_are_refused(project: Project) -> None:
+    schedule = "train.lr_generator={start: 2.0e-4, end: 1.0e-5, over: 5 epochs, shape: linear}"
+    train = params(read_space(project.root, [f"conv-64:train.augment=[],{schedule}"], [], 1000)).train
+    assert isinstance(train.lr_generator, Schedule) and train.lr_generator.over == "0.2 kimg"  # 5 of 25 epochs
+    with pytest.raises(FaceganError, match=r"train\.lr_generator\.over is in kimg and train\.duration in epochs"):
+        read_space(project.root, [f"conv-64:{schedule.replace('epochs', 'kimg')}"], [], 1000)
+
+
+def test_contenders_that_are_the_same_in_other_words_are_one(project: Project) -> None:
+    texts = ["base:train.batch=8,model.latent=4", "base:model.latent=4,train.batch=8", "base:train.batch=8"]
+    assert [one.name for one in read_space(project.root, texts, [], 64).contenders] == ["base:model.latent=4", "base"]
 
 
 def test_comments_stay(project: Project, tmp_path: Path) -> None:

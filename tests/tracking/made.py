@@ -45,6 +45,8 @@ def own_environment() -> Iterator[None]:
     finally:
         os.environ.clear()
         os.environ.update(before)
+        if fluent := sys.modules.get("mlflow.tracking.fluent"):
+            fluent._active_experiment_id = None  # type: ignore[attr-defined]  # of `mlflow.set_experiment`
 
 
 def tiny_values() -> dict[str, Any]:

@@ -1,13 +1,13 @@
-"""`python -m facegan.cli.experiment NAME`: `dvc exp run`, which ends when the process that started it is gone."""
+"""`python -m facegan.cli.experiment PARENT ARGUMENTS`: dvc, which ends when the process PARENT is gone."""
 
 import os
 import signal
 import sys
 
-from dvc.cli import main as dvc
-
-from facegan.processes import PARENT, end_with
+from facegan.processes import end_with
 
 if __name__ == "__main__":
-    end_with(PARENT, lambda: os.kill(os.getpid(), signal.SIGTERM))
-    sys.exit(dvc(["exp", "run", "--name", sys.argv[1]]))
+    end_with(int(sys.argv[1]), lambda: os.kill(os.getpid(), signal.SIGTERM))
+    from dvc.cli import main  # seconds, in which the parent may go
+
+    sys.exit(main(sys.argv[2:]))

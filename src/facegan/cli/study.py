@@ -15,9 +15,9 @@ from facegan.cli.project import Project
 from facegan.errors import FaceganError
 
 if TYPE_CHECKING:  # torch, MLflow and Optuna take seconds to import
+    from facegan.cli.study_results import Plan
     from facegan.cli.study_search import Sampler
     from facegan.cli.study_space import Space
-    from facegan.cli.study_trials import Plan
 
 EXAMPLES = """
   facegan study conv-64 base:model.generator.upsample=resize --images 200000 --seeds 3
@@ -55,7 +55,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         help="grid: every combination (the default without --trials); random; tpe: near what was good (the default "
         "with --trials)",
     )
-    parser.add_argument("--trials", type=int, help="settings to try; a higher number goes on with a study")
+    parser.add_argument("--trials", type=int, help="settings to try, the first ten at random; a higher number goes on")
     parser.add_argument(
         "--prune",
         action=argparse.BooleanOptionalAction,
@@ -75,6 +75,8 @@ def _study(options: argparse.Namespace) -> None:
     from facegan.cli.study_space import read_space
 
     project = Project.find()
+    if options.out.exists() and not options.out.is_dir():
+        raise FaceganError(f"study: --out {options.out}: is no folder")
     for name in ("images", "seeds", "trials"):
         if (value := getattr(options, name)) is not None and value < 1:
             raise FaceganError(f"study: --{name}: {value} is too few")
@@ -89,19 +91,26 @@ def _study(options: argparse.Namespace) -> None:
         from facegan.cli.study_trials import Study
 
         study = Study(project, space, plan, devices, options.out)
-        study.run()
-        page = write_page(study)
-        study.end([page])
-    print("\n" + table(study))
-    if study.best is not None:
-        name = study.best.results[1]["experiment"]
-        print(f"\n`dvc exp apply {name}` puts the best into the workspace")
-    print(page)
+        try:
+            study.run()
+        finally:
+            page = write_page(study)
+            study.end([page])
+            print("\n" + table(study))
+            if study.best is not None:
+                name = study.best.results[1]["experiment"]
+                print(f"\n`dvc exp apply {name}` puts the best into the workspace")
+            print(page)
+    if study.failed:
+        last = study.failed[-1].ended or {}
+        raise FaceganError(
+            f"study: {len(study.failed)} failed and are tried again by the same command: {last['reason']}"
+        )
 
 
 def _plan(space: "Space", options: argparse.Namespace) -> "Plan":
     """Raises FaceganError when the sampler and the space do not go together."""
-    from facegan.cli.study_trials import Plan
+    from facegan.cli.study_results import Plan
 
     sampler: Sampler = options.sampler or ("tpe" if options.trials and space.dimensions else "grid")
     if sampler == "grid":
@@ -113,6 +122,12 @@ def _plan(space: "Space", options: argparse.Namespace) -> "Plan":
         raise FaceganError(f"study: --sampler {sampler} needs --trials")
     else:
         trials = options.trials
+    elsewhere = [one.key for one in space.dimensions if one.key.partition(".")[0] in ("data", "preprocess", "evaluate")]
+    if sampler == "tpe" and elsewhere:
+        raise FaceganError(
+            f"study: --sampler tpe: scores with another {elsewhere[0]} cannot be set against each other; "
+            "--sampler grid lists them side by side"
+        )
     prune = sampler == "tpe" if options.prune is None else options.prune
     return Plan(sampler, trials, options.seeds, options.images, prune)
 
@@ -122,11 +137,11 @@ def _devices(given: str | None) -> list[str]:
     import torch
 
     gpus = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
-    if not given:
-        own = os.environ.get("FACEGAN_DEVICE")
-        return [own] if own else gpus or ["cpu"]
-    devices = given.split(",")
+    here = ["cpu", *gpus, *(["cuda"] if gpus else []), *(["mps"] if torch.backends.mps.is_available() else [])]
+    own = given or os.environ.get("FACEGAN_DEVICE")
+    devices = own.split(",") if own else gpus or ["cpu"]
     for name in devices:
-        if name not in ("cpu", "cuda", "mps", *gpus):
-            raise FaceganError(f"study: --devices: {name!r} is not here; there are {', '.join(['cpu', *gpus])}")
+        if name not in here:
+            where = "--devices" if given else "FACEGAN_DEVICE"
+            raise FaceganError(f"study: {where}: {name!r} is not here; there are {', '.join(here)}")
     return devices

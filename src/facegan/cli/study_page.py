@@ -12,18 +12,18 @@ import matplotlib
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from facegan.cli.compare_formats import columns
-from facegan.cli.study_run import Result
+from facegan.cli.study_results import GIVEN_UP, LASTING, Result, Trial, entry
 from facegan.cli.study_search import CONTENDER, importances
 from facegan.cli.study_space import label
-from facegan.cli.study_trials import Study, Trial
-from facegan.evaluation.comparison import at_its_floor, incomparable
+from facegan.cli.study_trials import Study
+from facegan.evaluation.comparison import at_its_floor
 from facegan.evaluation.metrics import known, rank, scores_of
 from facegan.files import write_atomic
 
 matplotlib.use("Agg")
 from matplotlib import pyplot
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, ScalarFormatter
 
 GRIDS = 24  # pictures on a page that opens quickly
 BESIDE = ("kid", "memorization")  # shown next to the score that decides
@@ -46,21 +46,21 @@ def rows(study: Study) -> list[list[str]]:
     """
     found: list[list[str]] = []
     width, beside = len(header(study)), _beside(study)
-    first = next((trial for trial in study.trials if trial.tried.state == "done"), None)
+    base = _above_floor(study.done[0], study.score) if study.done else 0.0
     for trial in ordered(study):
-        setting, runs = trial.tried.setting, _done(trial)
+        setting, runs = trial.tried.setting, trial.runs
         recipe = [setting.contender.name] if _several(study) else []
         cells = [str(trial.number + 1), *recipe, *map(label, setting.values.values())]
         if trial.tried.state != "done":
             found.append([*cells, _ended(trial), *[""] * (width - len(cells) - 1)])
             continue
-        entries = [scores_of(run["report"])[study.score] for run in runs]
-        base = _above_floor(first, study.score) if first else 0.0
-        reason = _refused(first, trial, study.score)
+        entries = [entry(run, study.score) for run in runs]
+        reason = study.refused(trial)
+        share = f"{_above_floor(trial, study.score) / base:.2f}" if base else ""
         cells += [
-            _spread([at_its_floor(entry) for entry in entries]),
+            _spread([at_its_floor(each) for each in entries]),
             f"{entries[0]['floor']:.3f}",
-            reason or (f"{_above_floor(trial, study.score) / base:.2f}" if base else ""),
+            f"not comparable: {reason}" if reason else share,
             *(_spread([scores_of(run["report"])[name]["value"] for run in runs]) for name in beside),
             f"{statistics.mean(run['best_images'] for run in runs) / 1000:.4g}",
             _rate(runs),
@@ -72,11 +72,10 @@ def rows(study: Study) -> list[list[str]]:
 
 
 def ordered(study: Study) -> list[Trial]:
-    """Those with a score, the best first; then the others."""
-    return sorted(
-        study.trials,
-        key=lambda trial: (float("inf") if trial.tried.value is None else trial.tried.value, trial.number),
-    )
+    """Those with a score, the best first; then those with one of another kind, then the others."""
+    done = sorted(study.done, key=lambda trial: (trial.tried.value, trial.number))
+    others = [trial for trial in study.trials if trial not in done]
+    return done + sorted(others, key=lambda trial: trial.tried.state != "done")
 
 
 def table(study: Study) -> str:
@@ -85,16 +84,16 @@ def table(study: Study) -> str:
 
 def write_page(study: Study) -> Path:
     """``index.html``, self-contained: the table, what mattered, the scores over images, the last grids."""
-    done = [trial for trial in ordered(study) if trial.tried.state == "done"]
+    done = study.done
     shown = [trial for trial in ordered(study) if _grid(study, trial)][:GRIDS]
-    shares = importances(study.space, [trial.tried for trial in study.trials])
+    shares = importances(study.space, [trial.tried for trial in done])
     environment = Environment(loader=PackageLoader("facegan.cli", "pages"), autoescape=True, undefined=StrictUndefined)
     page = environment.get_template("study.html").render(
         title=f"Study of {len(study.trials)} {'trial' if len(study.trials) == 1 else 'trials'}",
         header=header(study),
         rows=rows(study),
         about=_about(study),
-        best=done[0] if done else None,
+        best=study.best,
         shares=_bars(shares) if shares else None,
         slices=_slices(study, list(shares)) if study.space.dimensions and done else None,
         progress=_progress(study) if len(done) > 1 and study.space.dimensions else None,
@@ -121,10 +120,9 @@ def _about(study: Study) -> dict[str, str]:
             else f"{d.key}: {d.low:g} to {d.high:g}{', log' if d.log else ''}"
             for d in study.space.dimensions
         )
-    reports = [run["report"] for trial in study.trials for run in _done(trial)]
-    if reports:
-        entry = scores_of(reports[0])[study.score]
-        about["scored"] = f"by {study.score}, {entry['n']:,} generated a side against all real pictures"
+    if study.done:
+        n = entry(study.done[0].runs[0], study.score)["n"]
+        about["scored"] = f"by {study.score}, {n:,} generated a side against all real pictures"
     return about
 
 
@@ -135,37 +133,22 @@ def _several(study: Study) -> bool:
 
 def _beside(study: Study) -> list[str]:
     """Scores that every trial has, shown next to the one that decides."""
-    reports = [scores_of(run["report"]) for trial in study.trials for run in _done(trial)]
+    reports = [scores_of(run["report"]) for trial in study.trials for run in trial.runs]
     common = set.intersection(*map(set, reports)) if reports else set()
     return sorted((name for name in common if known(name) in BESIDE and name != study.score), key=rank)
 
 
-def _done(trial: Trial) -> list[Result]:
-    return [run for _, run in sorted(trial.results.items()) if "report" in run]
-
-
 def _ended(trial: Trial) -> str:
-    for run in trial.results.values():
-        if "given_up" in run:
-            return f"given up at {run['given_up'] / 1000:g} kimg"
-        if run.get("diverged"):
-            return "diverged"
-    return "failed"
-
-
-def _refused(first: Trial | None, trial: Trial, score: str) -> str | None:
-    """Why a trial's score says nothing beside that of the first."""
-    if first is None:
-        return None
-    reports = [_done(one)[0]["report"] for one in (first, trial)]
-    counts = [scores_of(report)[score]["n"] for report in reports]
-    reason = incomparable(score, reports[0]["protocol"], counts[0], reports[1]["protocol"], counts[1])
-    return f"not comparable: {reason}" if reason else None
+    """How a trial without a score came to its end."""
+    if trial.ended is None:
+        return "not done"
+    if trial.ended["ended"] == GIVEN_UP:
+        return f"given up at {trial.ended['images'] / 1000:g} kimg"
+    return str(trial.ended["ended"]) + (f": {trial.ended['reason']}" if trial.ended["ended"] not in LASTING else "")
 
 
 def _above_floor(trial: Trial, score: str) -> float:
-    found = [scores_of(run["report"])[score] for run in _done(trial)]
-    return float(statistics.mean(at_its_floor(entry) - entry["floor"] for entry in found))
+    return trial.mean(score) - float(statistics.mean(entry(run, score)["floor"] for run in trial.runs))
 
 
 def _spread(values: list[float]) -> str:
@@ -180,8 +163,7 @@ def _rate(runs: Sequence[Result]) -> str:
 
 def _grid(study: Study, trial: Trial) -> str | None:
     """The last samples of its first training, in base64."""
-    runs = _done(trial)
-    path = study.out / f"{runs[0]['key']}.png" if runs else None
+    path = study.out / f"{trial.runs[0]['key']}.png" if trial.runs else None
     return base64.b64encode(path.read_bytes()).decode() if path and path.is_file() else None
 
 
@@ -206,7 +188,7 @@ def _slices(study: Study, order: list[str]) -> str:
         -(-len(keys) // wide), wide, figsize=(4.2 * wide, 3.2 * -(-len(keys) // wide)), squeeze=False, sharey=True,
         layout="constrained",
     )  # fmt: skip
-    done = [trial for trial in study.trials if trial.tried.state == "done"]
+    done = study.done
     for axis, key in zip(axes.flat, keys, strict=False):
         dimension = dimensions.get(key)
         choices = dimension.choices if dimension else tuple(study.space.by_name)
@@ -216,7 +198,7 @@ def _slices(study: Study, order: list[str]) -> str:
         if choices:
             axis.set_xticks(range(len(choices)), [_short(label(choice)) for choice in choices], rotation=20, ha="right")
             values = [choices.index(value) for value in values]
-            axis.margins(x=0.2)
+            axis.set_xlim(-0.5, len(choices) - 0.5)
         elif dimension and dimension.log:
             axis.set_xscale("log")
         _points(study, axis, values, done)
@@ -231,11 +213,11 @@ def _slices(study: Study, order: list[str]) -> str:
 def _progress(study: Study) -> str:
     """The score of each trial, and the best so far."""
     figure, axis = pyplot.subplots(figsize=(8, 3), layout="constrained")
-    done = [trial for trial in study.trials if trial.tried.state == "done"]
+    done = study.done
     numbers = [trial.number + 1 for trial in done]
     _points(study, axis, numbers, done)
     best = [min(done[: place + 1], key=lambda trial: trial.tried.value or 0.0) for place in range(len(done))]
-    axis.step(numbers, [_value(study, trial) for trial in best], where="post", color=BEST, label="best so far")
+    axis.step(numbers, [trial.mean(study.score) for trial in best], where="post", color=BEST, label="best so far")
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.set_xlabel("trial")
     axis.set_ylabel(study.score)
@@ -245,41 +227,46 @@ def _progress(study: Study) -> str:
 
 def _points(study: Study, axis: Axes, places: list[Any], trials: list[Trial]) -> None:
     colors = [BEST if trial is study.best else OTHER for trial in trials]
-    axis.scatter(places, [_value(study, trial) for trial in trials], c=colors, s=28)
+    axis.scatter(places, [trial.mean(study.score) for trial in trials], c=colors, s=28)
     axis.spines[["top", "right"]].set_visible(False)
+    _log(axis, [trial.mean(study.score) for trial in trials])
+
+
+def _log(axis: Axes, values: list[float]) -> None:
+    """Make room for small scores beside large ones, with plain numbers at the axis."""
+    if min(values) <= 0 or max(values) < 5 * min(values):
+        return
+    axis.set_yscale("log")
+    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.yaxis.set_minor_formatter(NullFormatter() if max(values) > 10 * min(values) else ScalarFormatter())
 
 
 def _curves(study: Study) -> str:
     """The score that chooses the best weights, over the images shown: a line for each training."""
     figure, axis = pyplot.subplots(figsize=(9, 5), layout="constrained")
-    trials = [trial for trial in ordered(study) if _done(trial)]
+    trials = [trial for trial in ordered(study) if trial.runs]
+    scores: list[float] = []
     for place, trial in enumerate(trials):
         color = f"C{place}" if len(trials) <= SEVERAL else BEST if place == 0 else OTHER
-        for run in _done(trial):
+        for run in trial.runs:
             with (study.out / f"{run['key']}.csv").open(newline="", encoding="utf-8") as file:
                 scored = [row for row in csv.DictReader(file) if row["score"]]
+            scores += [float(row["score"]) for row in scored]
             name = f"{trial.number + 1}: {_short(trial.name, 70)}"
             axis.plot(
                 [int(row["images"]) / 1000 for row in scored],
                 [float(row["score"]) for row in scored],
                 color=color,
                 alpha=1.0 if len(trials) <= SEVERAL or place == 0 else 0.4,
-                label=name if run is _done(trial)[0] and (len(trials) <= SEVERAL or place == 0) else None,
+                label=name if run is trial.runs[0] and (len(trials) <= SEVERAL or place == 0) else None,
                 marker=".",
             )
-    axis.set_yscale("log")
-    for of in (axis.yaxis.set_major_formatter, axis.yaxis.set_minor_formatter):
-        of(FuncFormatter(lambda value, _: f"{value:g}"))
+    _log(axis, scores)
     axis.set_xlabel("kimg")
     axis.set_ylabel("score while training")
     axis.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside lower left", frameon=False, fontsize=8)
     return _png(figure)
-
-
-def _value(study: Study, trial: Trial) -> float:
-    """The mean of the score over seeds, as the table shows it."""
-    return statistics.mean(at_its_floor(scores_of(run["report"])[study.score]) for run in _done(trial))
 
 
 def _short(text: str, length: int = 24) -> str:

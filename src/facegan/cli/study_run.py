@@ -4,7 +4,9 @@ The copy has the files as they were when the study began, and DVC's cache, MLflo
 itself: so a training goes on where it was stopped, and an experiment ends up in the project like any other.
 """
 
+import csv
 import os
+import re
 import shutil
 import signal
 import statistics
@@ -13,9 +15,9 @@ import sys
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from facegan.cli.project import REPORTS, SHARDS, TRAINED, Project
+from facegan.cli.study_results import DIVERGED, GIVEN_UP, OUT_OF_MEMORY, Result
 from facegan.data.manifest import MANIFEST, read_manifest
 from facegan.errors import FaceganError
 from facegan.files import read_json, write_atomic
@@ -23,11 +25,10 @@ from facegan.params import Params
 from facegan.params_yaml import parse_params
 from facegan.tracking.feed import remove, set_aside, unsent
 from facegan.tracking.journal import read_rows
-from facegan.tracking.lineage import lineage_key, training_key
+from facegan.tracking.lineage import RunSpec, lineage_key, training_key
 
 STAGES = ("download", "preprocess", "train", "evaluate", "export")  # whose code decides a result
-GONE = "not finite"  # how the journal tells of a training that diverges
-Result = dict[str, Any]  # of one training, as its file holds it
+TOLD = {"the last good state is kept": DIVERGED, "GPU's memory does not hold": OUT_OF_MEMORY}  # by a training's error
 
 
 @dataclass
@@ -38,10 +39,10 @@ class Training:
     seed: int
     params_yaml: str
     key: str  # of its files
+    alike: str  # trainings of the same weights, which are not run at the same time
     images: int = 0
     scores: list[float] = field(default_factory=list)
     rates: list[float] = field(default_factory=list)
-    diverged: bool = False
     given_up: bool = False
     read: int = 0  # bytes of the journal
 
@@ -66,16 +67,20 @@ class Snapshot:
         with tempfile.TemporaryDirectory() as folder:
             index = {"GIT_INDEX_FILE": str(Path(folder, "index"))}
             _git(self.top, "read-tree", "HEAD", **index)
-            _git(self.top, "add", "--all", **index)
+            _git(project.root, "add", "--all", "--", ".", **index)  # not what lies beside the project
             self.tree = _git(self.top, "write-tree", **index)
         self.code = [project.code(stage) for stage in STAGES]
 
     def copy(self, folder: Path) -> Project:
         """A repository of its own with these files, and DVC's cache of the project."""
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        _git(self.top, "clone", "--quiet", "--shared", "--no-checkout", str(self.top), str(folder))
-        _git(folder, "checkout", "--quiet", "--detach", self.head)
+        # Not `git clone --shared`, which copies a shallow clone (as CI makes) without the tree.
+        _git(self.top, "init", "--quiet", str(folder))
+        objects = self.top / _git(self.top, "rev-parse", "--git-path", "objects")
+        write_atomic(folder / ".git/objects/info/alternates", f"{objects.resolve()}\n")
+        shallow = self.top / _git(self.top, "rev-parse", "--git-path", "shallow")
+        if shallow.is_file():
+            shutil.copyfile(shallow, folder / ".git/shallow")
+        _git(folder, "update-ref", "--no-deref", "HEAD", self.head)
         _git(folder, "read-tree", "--reset", "-u", self.tree)
         _git(folder, "reset", "--quiet")
         for key in ("user.name", "user.email"):
@@ -101,34 +106,32 @@ class Bench:
         self.device = device or "the default device"
         self.training: Training | None = None
         self._folder: Path | None = None  # of its working state, once it is there
+        self._log, self._told = out, 0  # where the output goes, and where that of the last start begins
         self._environment = {
             **{key: value for key, value in os.environ.items() if not key.startswith("DVC_EXP")},
             "FACEGAN_HOME": str(snapshot.project.home),
             "FACEGAN_PARENT_RUN": parent,
-            "PYTHONPATH": str(self._copy.root / "src"),  # the code of the copy, whatever is installed
+            # The code of the copy, whatever is installed.
+            "PYTHONPATH": os.pathsep.join(filter(None, [str(self._copy.root / "src"), os.environ.get("PYTHONPATH")])),
             **({"FACEGAN_DEVICE": device} if device else {}),
         }
 
     def preprocess(self, params_yaml: str) -> None:
-        """Fill DVC's cache with the shards that all will need. Raises FaceganError when it fails."""
-        write_atomic(self._copy.root / "params.yaml", params_yaml)
-        log = self._out / "preprocess.log"
-        with log.open("wb") as file:
-            command = ["dvc", "repro", "preprocess"]
-            done = subprocess.run(
-                command, cwd=self._copy.root, env=self._environment, stdout=file, stderr=subprocess.STDOUT
-            )
-        if done.returncode:
-            raise FaceganError(f"study: {_reason(log)}")
+        """Start to fill DVC's cache with the shards that all trainings will need."""
+        self._start(params_yaml, self._out / "preprocess.log", "repro", "preprocess")
 
     def start(self, training: Training) -> None:
         self.training, self._folder = training, None
-        write_atomic(self._copy.root / "params.yaml", training.params_yaml)
         name = self._experiment(training)
-        # An end of the study, even by SIGKILL, is the end of what it started; Ctrl-C reaches the study alone.
-        with self._log(training).open("ab") as file:
+        self._start(training.params_yaml, self._out / f"{training.key}.log", "exp", "run", "--name", name)
+
+    def _start(self, params_yaml: str, log: Path, *arguments: str) -> None:
+        write_atomic(self._copy.root / "params.yaml", params_yaml)
+        with log.open("ab") as file:
+            self._log, self._told = log, file.tell()
+            # It ends when this process does, even by SIGKILL; Ctrl-C reaches this one alone.
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "facegan.cli.experiment", name],
+                [sys.executable, "-m", "facegan.cli.experiment", str(os.getpid()), *arguments],
                 cwd=self._copy.root,
                 env=self._environment,
                 stdout=file,
@@ -136,14 +139,23 @@ class Bench:
                 start_new_session=True,
             )
 
+    @property
+    def going(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def failure(self) -> str | None:
+        """Why what has ended has failed; None when it has not."""
+        return self._reason() if self._process and self._process.returncode else None
+
     def follow(self) -> bool:
         """Read what the journal has to say; True while the training goes on."""
-        assert self._process is not None and self.training is not None
-        going = self._process.poll() is None
-        training = self.training
-        key = None if self._folder else self._key(training)
-        if key and (self._copy.state / key).is_dir():
-            self._folder = self._copy.state / key
+        assert self.training is not None
+        going, training = self.going, self.training
+        if self._folder is None and (key := self._key(training)) is not None:
+            folder = self._copy.state / key
+            if _lineage(folder) == lineage_key(key, training.params):
+                self._folder = folder
         for row in read_rows(self._folder, training.read) if self._folder else ():
             training.read = row["end"]
             if row["kind"] == "metrics":
@@ -152,13 +164,11 @@ class Bench:
                     training.scores.append(row["values"]["score"])
             elif row["kind"] == "system":
                 training.rates.append(row["values"]["images_per_second"])
-            elif row["kind"] == "alarm":
-                training.diverged |= row["alarm"].startswith(GONE)
         return going
 
     def stop(self) -> None:
         """As Ctrl-C does: the training saves its state, and can go on."""
-        if self._process is not None and self._process.poll() is None:
+        if self._process is not None and self.going:
             os.killpg(self._process.pid, signal.SIGINT)
 
     def wait(self) -> None:
@@ -167,25 +177,28 @@ class Bench:
 
     def result(self) -> Result:
         """Of the training that has ended; the next one can start."""
-        training, process = self.training, self._process
-        assert training is not None and process is not None
-        self.training = self._process = None
-        result: Result = {"name": training.name, "seed": training.seed, "key": training.key, "scores": training.scores}
-        if process.returncode == 0:
-            result |= self._outputs(training)
-        elif training.given_up:
-            result["given_up"] = training.images
-        else:
-            result["failed"] = _reason(self._log(training))
-            result["diverged"] = training.diverged
-        if training.given_up or training.diverged:
+        training = self.training
+        assert training is not None
+        self.training = None
+        key = self._key(training)
+        result: Result = {
+            "name": training.name,
+            "seed": training.seed,
+            "key": training.key,
+            "lineage": lineage_key(key, training.params) if key else None,
+            "images": training.images,
+            "scores": training.scores,
+        }
+        failure = self.failure
+        if failure is None:
+            return result | self._outputs(training)
+        ended = next((ended for words, ended in TOLD.items() if words in failure), "failed")
+        if training.given_up:
+            ended, failure = GIVEN_UP, "behind the others"
+        result |= {"ended": ended, "reason": failure}
+        if ended != "failed":
             self._clear()
         return result
-
-    def lineage(self, training: Training) -> str | None:
-        """Of the training's run in MLflow; None before there are shards."""
-        key = self._key(training)
-        return lineage_key(key, training.params) if key else None
 
     def _outputs(self, training: Training) -> Result:
         from facegan.exporting.model import load_generator
@@ -194,12 +207,17 @@ class Bench:
         references = _git(root, "for-each-ref", "--format=%(refname)", "refs/exps").splitlines()
         for reference in references:
             if reference.rpartition("/")[2] == name:
-                _git(root, "push", "--quiet", "--force", str(self._snapshot.top), f"{reference}:{reference}")
+                command = ("push", "--quiet", "--force", "--no-verify")
+                _git(root, *command, str(self._snapshot.top), f"{reference}:{reference}")
         network, config = load_generator(root / TRAINED)
         grids = sorted((root / REPORTS / "train/samples").glob("*.png"))
         shutil.copyfile(grids[-1], self._out / f"{training.key}.png")
-        shutil.copyfile(root / REPORTS / "train/history.csv", self._out / f"{training.key}.csv")
+        history = root / REPORTS / "train/history.csv"
+        shutil.copyfile(history, self._out / f"{training.key}.csv")
+        with history.open(newline="", encoding="utf-8") as file:
+            scores = [float(row["score"]) for row in csv.DictReader(file) if row["score"]]
         return {
+            "scores": scores,  # all, also when the journal was not read to its end
             "experiment": name,
             "report": read_json(root / REPORTS / "evaluate.json"),
             "best_images": config["best"]["images"],
@@ -208,10 +226,18 @@ class Bench:
         }
 
     def _experiment(self, training: Training) -> str:
-        return f"{self._out.resolve().name}-{training.key[:8]}"
+        """A name that git takes, whatever the folder is called."""
+        name = re.sub(r"[^A-Za-z0-9_-]+", "-", self._out.resolve().name).strip("-")
+        return f"{name or 'study'}-{training.key[:8]}"
 
-    def _log(self, training: Training) -> Path:
-        return self._out / f"{training.key}.log"
+    def _reason(self) -> str:
+        """The last error that the output tells, since what was started last."""
+        with self._log.open("rb") as file:
+            file.seek(self._told)
+            lines = re.split(r"[\r\n]+", file.read().decode(errors="replace"))
+        told = [line.strip().removeprefix("error: ") for line in lines if line.strip().startswith("error: ")]
+        told = told or [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
+        return f"{told[-1] if told else 'it ended without a word'} (see {self._log})"
 
     def _key(self, training: Training) -> str | None:
         if not (self._copy.root / SHARDS / MANIFEST).is_file():
@@ -232,12 +258,12 @@ class Bench:
             remove(folder)
 
 
-def _reason(log: Path) -> str:
-    """Why a command failed: the last error that its output tells."""
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    told = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
-    told = told or [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
-    return f"{told[-1] if told else 'it ended without a word'} (see {log})"
+def _lineage(folder: Path) -> str | None:
+    """Of the run that a working folder belongs to now."""
+    try:
+        return RunSpec.read(folder).lineage
+    except (OSError, FaceganError):
+        return None
 
 
 def _git(folder: Path, *arguments: str, **environment: str) -> str:

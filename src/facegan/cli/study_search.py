@@ -22,8 +22,8 @@ Sampler = Literal["grid", "random", "tpe"]
 STATES = {
     "running": TrialState.RUNNING,
     "done": TrialState.COMPLETE,
-    "given up": TrialState.PRUNED,  # a training that diverges too: worse than all that have a score
-    "failed": TrialState.FAIL,
+    "without": TrialState.PRUNED,  # a score, for a reason that is in the setting: worse than all that have one
+    "failed": TrialState.FAIL,  # for another reason: says nothing
 }
 
 
@@ -34,13 +34,18 @@ class Tried:
     setting: Setting
     state: str = "running"
     value: float | None = None
-    scores: list[float] = field(default_factory=list)  # while training, at every tenth of it
+    scores: list[float] = field(default_factory=list)  # while training, at every tenth of it or so
 
 
 def suggest(space: Space, tried: Iterable[Tried], sampler: Sampler, number: int) -> Setting:
-    """The setting of trial ``number``: drawn at random, or by a tree-structured Parzen estimator (Watanabe, 2023)."""
+    """The setting of trial ``number``: drawn at random, or by a tree-structured Parzen estimator (Watanabe, 2023).
+
+    The estimator draws the first ten at random too, and takes what still runs for bad, so as to look elsewhere.
+    """
     seed = int(json_digest(["study", number])[:8], 16)
-    kind = optuna.samplers.TPESampler(seed=seed) if sampler == "tpe" else optuna.samplers.RandomSampler(seed=seed)
+    kind: optuna.samplers.BaseSampler = optuna.samplers.RandomSampler(seed=seed)
+    if sampler == "tpe":
+        kind = optuna.samplers.TPESampler(seed=seed, constant_liar=True)
     asked = _study(space, tried, kind).ask(_distributions(space))
     values = {dimension.key: _value(dimension, asked.params[dimension.key]) for dimension in space.dimensions}
     return space.setting(asked.params.get(CONTENDER, space.contenders[0].name), values)

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cached_property
@@ -14,8 +15,8 @@ from ruamel.yaml.comments import CommentedMap
 from facegan.cli.recipe import recipe
 from facegan.cli.yaml_file import read_commented, text
 from facegan.errors import FaceganError
-from facegan.params import Params, Schedule
-from facegan.params_yaml import known_keys, parse_params
+from facegan.params import Params
+from facegan.params_yaml import check_value, kinds, known_keys, parse_params
 from facegan.strict_yaml import read_yaml
 
 OWN = "params.yaml"  # as the name of a contender: what it holds
@@ -48,32 +49,37 @@ class Dimension:
         if not equals or not values:
             raise FaceganError(f"study: --search {given}: should be KEY=a,b,c or KEY=low..high or KEY=low..high:log")
         _check_key(key, f"--search {given}")
-        if ".." in values:
+        if ".." in values and kinds(key) & {int, float}:
             return cls._between(key, values, given)
         found = read_yaml(values if values.startswith("[") and values.endswith("]") else f"[{values}]", given)
         if len({label(value) for value in found}) < max(2, len(found)):
             raise FaceganError(f"study: --search {given}: needs two values or more, each once")
+        _check_values(key, found, f"--search {given}")
         return cls(key, tuple(found))
 
     @classmethod
     def _between(cls, key: str, values: str, given: str) -> "Dimension":
         span, _, scale = values.partition(":")
         ends = span.split("..")
+        whole = float not in kinds(key)
         try:
             low, high = (float(end) for end in ends)
-            if not (low < high and (low > 0 or not scale) and scale in ("", "log")):
+            if not (-math.inf < low < high < math.inf and (low > 0 or not scale) and scale in ("", "log")):
+                raise ValueError
+            if whole and (low != int(low) or high != int(high)):
                 raise ValueError
         except ValueError:
             raise FaceganError(
-                f"study: --search {given}: should be low..high, two numbers, the lower first"
+                f"study: --search {given}: should be low..high, two {'whole ' if whole else ''}numbers, the lower first"
                 + (", or low..high:log above 0" if scale else "")
             ) from None
-        whole = all(end.strip().lstrip("+-").isdecimal() for end in ends)
+        _check_values(key, [int(low), int(high)] if whole else [low, high], f"--search {given}")
         return cls(key, (), low, high, scale == "log", whole)
 
     def rounded(self, value: float) -> float | int:
-        """To four digits, as it is written and told."""
-        return int(value) if self.whole else min(max(float(f"{value:.4g}"), self.low), self.high)
+        """To four digits (eight between ends that are near to each other), as it is written and told."""
+        digits = 4 if self.high - self.low > 0.01 * abs(self.high) else 8
+        return int(value) if self.whole else min(max(float(f"{value:.{digits}g}"), self.low), self.high)
 
 
 @dataclass(frozen=True)
@@ -121,7 +127,7 @@ class Space:
         ]
 
     def setting(self, contender: str, values: dict[str, Any]) -> Setting:
-        return Setting(self.by_name[contender], values)
+        return Setting(self.by_name[contender], {d.key: values[d.key] for d in self.dimensions})  # in their order
 
     def described(self) -> list[Any]:
         """What makes two spaces the same, as JSON."""
@@ -134,8 +140,12 @@ def read_space(root: Path, contenders: list[str], search: list[str], images: int
     dimensions = tuple(Dimension.parse(given) for given in search)
     if len({dimension.key for dimension in dimensions}) < len(dimensions):
         raise FaceganError("study: --search: a parameter stands twice")
-    names = short_names(list(dict.fromkeys(contenders)))
-    return Space(tuple(Contender(name, _document(root, given, images)) for given, name in names.items()), dimensions)
+    found: list[Contender] = []
+    for given, name in short_names(list(dict.fromkeys(contenders))).items():
+        contender = Contender(name, _document(root, given, images))
+        if all(_of_run(contender.document) != _of_run(other.document) for other in found):  # in other words the same
+            found.append(contender)
+    return Space(tuple(found), dimensions)
 
 
 def short_names(texts: list[str]) -> dict[str, str]:
@@ -201,19 +211,30 @@ def _check_key(key: str, where: str) -> None:
         raise FaceganError(f"study: {where}: {SHOWN[key]} decides {key}")
     if key.startswith("promotion"):
         raise FaceganError(f"study: {where}: {key} is no part of a run")
-    block, _, last = key.rpartition(".")
-    if key not in known_keys() and not (block in known_keys() and last in Schedule.model_fields):
+    if not kinds(key):
         near = get_close_matches(key, known_keys(), 1)
         raise FaceganError(f"study: {where}: {key} is no parameter" + (f"; did you mean {near[0]}?" if near else ""))
 
 
+def _check_values(key: str, values: list[Any], where: str) -> None:
+    for value in values:
+        if reason := check_value(key, value):
+            raise FaceganError(f"study: {where}: {reason}")
+
+
 def _stretch(document: CommentedMap, params: Params, images: int) -> None:
-    """To ``images``, with twenty ticks and ten scores; schedules in kimg keep their share of the training."""
+    """To ``images``, with twenty ticks and ten scores; schedules keep their share of the training."""
     train = document["train"]
     number, unit = params.train.duration.split()
-    for value in train.values():
-        if isinstance(value, dict) and value["over"].endswith("kimg") and unit == "kimg":
-            value["over"] = _kimg(float(value["over"].split()[0]) * images / float(number))
+    for key, value in train.items():
+        if isinstance(value, dict):
+            over, its_unit = value["over"].split()
+            if its_unit.rstrip("s") != unit.rstrip("s"):
+                raise FaceganError(
+                    f"study: train.{key}.over is in {its_unit} and train.duration in {unit}, so that its share of the "
+                    "training is not known; write both in one unit"
+                )
+            value["over"] = _kimg(float(over) * images / float(number))
     train["duration"], train["tick"], train["evaluate_every"] = _kimg(images), _kimg(images / 20), _kimg(images / 10)
 
 

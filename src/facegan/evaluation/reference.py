@@ -51,7 +51,7 @@ def reference(
     key = json_digest([sorted(digests), extractor.sha256, extractor.protocol, environment, n, seed])
     path = cache / f"reference-{key[:16]}.safetensors"
     # Of several evaluations of the same pictures one reads them, and the others wait.
-    with locked(path.with_suffix(".lock")) if processes.rank == 0 else nullcontext():
+    with locked(path.with_name(f".{path.name}.lock")) if processes.rank == 0 else nullcontext():
         return _reference(images, extractor, n, seed, path, progress, processes)
 
 

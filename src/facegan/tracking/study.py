@@ -8,10 +8,11 @@ from mlflow import MlflowClient
 from facegan.tracking.view import Server, experiment_id, find_run
 
 KEY = "facegan.study"
+PARENT = "mlflow.parentRunId"
 
 
 class StudyRun:
-    """The run of a study. Opening finds it by the study's key or creates it. Raises whatever MLflow raises."""
+    """The run of a study. Opening finds it by the study's key or creates it. All may raise whatever MLflow raises."""
 
     def __init__(self, server: Server, key: str, name: str, params: dict[str, Any]) -> None:
         self._server = server
@@ -26,18 +27,23 @@ class StudyRun:
             if param not in run.data.params:
                 self._client.log_param(self.id, param, value)
 
-    def best(self, trials: int, score: str, value: float) -> None:
-        """The best score after so many trials."""
-        self._client.log_metric(self.id, f"best_{score}", value, step=trials)
+    def best(self, score: str, values: list[float]) -> None:
+        """The best score after one trial, two, and so on: those that are not there yet."""
+        key = f"best_{score}"
+        known = {entry.step for entry in self._client.get_metric_history(self.id, key)}
+        for step, value in enumerate(values, 1):
+            if step not in known:
+                self._client.log_metric(self.id, key, value, step=step)
 
-    def give_up(self, lineage: str, images: int) -> None:
-        """Mark a training that was ended because it was behind the others."""
+    def adopt(self, lineage: str, tags: dict[str, str]) -> None:
+        """Put the run of a training below this one, with ``tags``; one that an earlier study had, too."""
         run = find_run(self._server, lineage)
-        if run is not None:
-            self._client.set_tag(run.info.run_id, "facegan.given_up", f"after {images} images")
+        for key, value in ({PARENT: self.id} | tags).items():
+            if run is not None and run.data.tags.get(key) != value:
+                self._client.set_tag(run.info.run_id, key, value)
 
     def end(self, status: str, files: list[Path]) -> None:
-        """FINISHED or KILLED, with the page and the table."""
+        """FINISHED, KILLED or FAILED, with the page."""
         for path in files:
             self._client.log_artifact(self.id, str(path))
         self._client.set_terminated(self.id, status)
