@@ -109,7 +109,8 @@ def _is_block(kind: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, BaseModel)
 
 
-def _nearest(key: str) -> str | None:
+def nearest(key: str) -> str | None:
+    """The parameter that may have been meant."""
     keys = known_keys()
     longer = [known for known in keys if known.startswith(f"{key}_")]  # train.lr: train.lr_generator
     near = longer or difflib.get_close_matches(key, keys, n=1, cutoff=0.5)
@@ -120,7 +121,7 @@ def _explain(problem: Any) -> str:
     key = ".".join(str(part) for part in problem["loc"] if part not in ("number", "schedule"))
     match problem["type"]:
         case "extra_forbidden":
-            near = _nearest(key)
+            near = nearest(key)
             return f"{key}: unknown key" + (f"; did you mean {near}?" if near else "")
         case "missing":
             return f"{key}: missing; `facegan recipe show base` shows a complete file"

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from ruamel.yaml.comments import CommentedMap
 
-from facegan.cli.study_page import header, ordered, rows, table, write_page
+from facegan.cli.study_page import header, ordered, rows, table, verdict, write_page
 from facegan.cli.study_results import Plan, Trial
 from facegan.cli.study_search import Tried
 from facegan.cli.study_space import Contender, Dimension, Setting, Space
@@ -55,17 +55,39 @@ def test_the_best_stands_first_with_its_spread_and_its_share_above_the_floor(tmp
         trial(1, 1, result(tmp_path, "c", 5.0), result(tmp_path, "d", 7.0)),
     ]
     found = study(tmp_path, trials, seeds=2)
-    assert header(found)[:5] == ["trial", "recipe", "fd_random", "floor", "above floor"]
+    assert header(found)[:5] == ["trial", "experiment", "recipe", "fd_random", "floor"]
     first, second = rows(found)
-    assert first[:6] == ["2", "conv-64", "6 ± 1.4", "1.000", "0.56", "0.1 ± 0"]  # 5 above the floor, of 9
-    assert second[:5] == ["1", "base", "10 ± 1.4", "1.000", "1.00"]
-    assert first[-4:] == ["3", "100", "1.50 M", "study-c study-d"]
-    assert table(found).splitlines()[2].startswith("2      conv-64")
+    assert first[:7] == ["2", "study-c study-d", "conv-64", "6 ± 1.4", "1.000", "0.56", "0.1 ± 0"]  # 5 above, of 9
+    assert second[:6] == ["1", "study-a study-b", "base", "10 ± 1.4", "1.000", "1.00"]
+    assert first[-3:] == ["3", "100", "1.50 M"]
+    assert table(found).splitlines()[2].startswith("2      study-c")
+    assert table(found).endswith("± is the standard deviation over trainings")
+
+
+def test_what_cannot_be_told_apart_from_the_best_is_named(tmp_path: Path) -> None:
+    """By two standard errors of the means over seeds; of a single training, over the pictures."""
+
+    def several(*scores: float) -> Trial:
+        number = len(list(tmp_path.glob("*.png")))
+        return trial(number, 0, *(result(tmp_path, f"{number}-{n}", score) for n, score in enumerate(scores)))
+
+    near, far = several(5.0, 7.0), several(9.0, 9.2)
+    found = study(tmp_path, [several(5.0, 6.0), near, far], seeds=2)
+    assert found.rivals == [near]
+    assert "Not told apart from it by two standard errors (over trainings): 1" in verdict(found)
+
+    one, other, third = (trial(number, 0, result(tmp_path, str(number), 5.0 + number)) for number in range(3))
+    for each in (one, other, third):
+        each.results[1]["report"]["fd_random"]["error"] = 0.5
+    found = study(tmp_path, [one, other, third])
+    assert found.rivals == [other]  # 1.0 is less than twice the error of the difference, 0.71; 2.0 is more
+    assert "(over pictures; other seeds may differ more): 2" in verdict(found)
+    assert "Not told apart" not in verdict(study(tmp_path, [one]))
 
 
 def test_scores_of_other_pictures_are_not_set_against_each_other(tmp_path: Path) -> None:
     trials = [trial(0, 0, result(tmp_path, "a", 9.0)), trial(1, 1, result(tmp_path, "b", 5.0, pictures="others"))]
-    assert [row[4] for row in rows(study(tmp_path, trials))] == ["1.00", "not comparable: other pictures"]
+    assert [row[5] for row in rows(study(tmp_path, trials))] == ["1.00", "not comparable: other pictures"]
 
 
 def test_what_has_no_score_stands_last_with_the_reason(tmp_path: Path) -> None:
@@ -77,8 +99,8 @@ def test_what_has_no_score_stands_last_with_the_reason(tmp_path: Path) -> None:
         trial(3, 1, result(tmp_path, "a", 5.0)),
     ]
     found = study(tmp_path, trials)
-    assert [row[2] for row in rows(found)] == ["5", "diverged", "given up at 1.5 kimg", "failed: disk full"]
-    assert rows(found)[0][4] == "1.00"  # the first that has a score is the base
+    assert [row[3] for row in rows(found)] == ["5", "diverged", "given up at 1.5 kimg", "failed: disk full"]
+    assert rows(found)[0][5] == "1.00"  # the first that has a score is the base
     assert write_page(found).is_file()
     assert write_page(study(tmp_path, trials[:3])).is_file()
 
@@ -91,15 +113,17 @@ def test_the_page_says_what_mattered(tmp_path: Path) -> None:
         for n in range(30)
     ]
     found = study(tmp_path, trials, RATE, KIND, several=False)
-    page = write_page(found).read_text(encoding="utf-8")
+    page = write_page(found, "facegan study").read_text(encoding="utf-8")
+    assert "made by" in page
     assert 'alt="importance' in page and "Trial by trial" in page
     assert page.count("last samples of trial") == 24 and "6 more are in their experiments" in page
     assert "dvc exp apply study-k0" in page and "http" not in page
-    assert header(found)[:3] == ["trial", "train.lr_generator", "train.objective"]
+    assert header(found)[:4] == ["trial", "experiment", "train.lr_generator", "train.objective"]
 
     few = write_page(study(tmp_path, trials[:3], RATE, KIND, several=False)).read_text(encoding="utf-8")
-    assert 'alt="importance' not in few and "takes two parameters that were varied" in few
-    assert "What mattered" not in write_page(study(tmp_path, trials[:2])).read_text(encoding="utf-8")
+    assert 'alt="importance' not in few and "takes four trials with a score" in few
+    plain = [trial(number, number, result(tmp_path, f"plain{number}", 5.0)) for number in range(2)]
+    assert "What mattered" not in write_page(study(tmp_path, plain)).read_text(encoding="utf-8")
 
 
 def test_a_setting_has_no_score_before_all_its_seeds(tmp_path: Path) -> None:

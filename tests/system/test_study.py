@@ -63,7 +63,7 @@ def test_every_training_is_an_experiment_and_a_row_below_the_study(studied: tupl
     assert study.info.status == "FINISHED" and study.data.params["search"] == "train.lr_generator"
     assert len(trainings) == 2
     best = min(results(clone), key=lambda run: run["report"]["fd_random"]["at_n"])
-    assert study.data.metrics["best_fd_random"] == best["report"]["fd_random"]["at_n"]
+    assert study.data.metrics["best_fd_random_at_n"] == best["report"]["fd_random"]["at_n"]
     for run in trainings:
         assert run.info.status == "FINISHED" and run.data.tags["mlflow.parentRunId"] == study.info.run_id
     names = {run.data.tags["facegan.experiment"] for run in trainings}
@@ -83,7 +83,7 @@ def test_it_goes_on_with_more_trials_and_takes_over_what_is_known(studied: tuple
     clone = studied[0].copy(tmp_path / "clone")
     said = clone.run("facegan", "study", *SEARCH, "2")
     assert " on cpu" not in said  # nothing is trained again
-    assert said[said.index("trial  train.") :] == studied[1][studied[1].index("trial  train.") :]
+    assert said[said.index("trial  experiment") :] == studied[1][studied[1].index("trial  experiment") :]
     said = clone.run("facegan", "study", *SEARCH, "3")
     assert "trial 3 of 3 on cpu" in said and said.count(" on cpu") == 1
     (study,), trainings = runs(clone)
@@ -185,7 +185,7 @@ def test_what_diverges_is_a_result_and_what_is_behind_is_given_up(studied: tuple
     assert "trial 5 of 7" not in said and "trial 6 of 7" in said and "trial 7 of 7" in said
     assert re.search(r"trial 6: diverged after [\d,]+ images: train: .*not finite", said)
     assert re.search(r"trial 7: given up after [\d,]+ images: behind the others", said)
-    table = {line.split()[0]: line for line in said[said.index("trial  train.") :].splitlines()[2:9]}
+    table = {line.split()[0]: line for line in said[said.index("trial  experiment") :].splitlines()[2:9]}
     assert "diverged" in table["6"] and "given up at" in table["7"]
     assert not list((clone.root / ".facegan").glob("*/checkpoint*"))  # nobody goes on with them
     _, trainings = runs(clone)

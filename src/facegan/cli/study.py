@@ -7,6 +7,8 @@ parameter that is searched, chosen by a sampler. Stopped, the same command goes 
 
 import argparse
 import os
+import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,12 +37,18 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     )
     parser.add_argument(
         "contenders",
-        nargs="+",
+        nargs="*",
+        default=["params.yaml"],
         metavar="RECIPE",
-        help="a recipe, or params.yaml as it is; with changes: conv-64:train.batch=64,model.generator.upsample=resize. "
-        "Its model and training; pictures, preprocessing and evaluation are those of params.yaml",
+        help="model and training of a recipe, or of params.yaml (the default); the rest is as params.yaml has it. "
+        "With changes: conv-64:train.batch=64,model.generator.upsample=resize",
     )
-    parser.add_argument("--images", type=int, required=True, help="images shown to each, such as 200000")
+    parser.add_argument(
+        "--images",
+        type=int,
+        required=True,
+        help="images shown to each, such as 200000: sets train.duration, .tick and .evaluate_every",
+    )
     parser.add_argument("--seeds", type=int, default=1, help="trainings of each, for the spread; default 1")
     parser.add_argument(
         "--search",
@@ -65,7 +73,10 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         "--devices", help="such as cuda:0,cuda:1: a training on each at once; default every GPU, or the CPU"
     )
     parser.add_argument(
-        "--out", type=Path, default=Path("study"), help="folder of the page and the results; default study"
+        "--out",
+        type=Path,
+        default=Path("study"),
+        help="folder of the page and results; default study, where the next study replaces the page",
     )
     parser.set_defaults(run=_study)
 
@@ -87,19 +98,18 @@ def _study(options: argparse.Namespace) -> None:
         alone(options.out / "lock", f"study: another study is at work in {options.out}"),
         mlflow_guarded("what is trained is kept, and the same command goes on"),
     ):
-        from facegan.cli.study_page import table, write_page
+        from facegan.cli.study_page import table, verdict, write_page
         from facegan.cli.study_trials import Study
 
         study = Study(project, space, plan, devices, options.out)
         try:
             study.run()
         finally:
-            page = write_page(study)
+            page = write_page(study, shlex.join(["facegan", *sys.argv[1:]]))
             study.end([page])
             print("\n" + table(study))
             if study.best is not None:
-                name = study.best.results[1]["experiment"]
-                print(f"\n`dvc exp apply {name}` puts the best into the workspace")
+                print("\n" + verdict(study))
             print(page)
     if study.failed:
         last = study.failed[-1].ended or {}
@@ -113,6 +123,8 @@ def _plan(space: "Space", options: argparse.Namespace) -> "Plan":
     from facegan.cli.study_results import Plan
 
     sampler: Sampler = options.sampler or ("tpe" if options.trials and space.dimensions else "grid")
+    if options.trials and not space.dimensions:
+        raise FaceganError("study: --trials needs a --search")
     if sampler == "grid":
         every = len(space.grid())
         trials = min(options.trials or every, every)

@@ -34,9 +34,9 @@ BEST, OTHER = "#c2410c", "#64748b"
 def header(study: Study) -> list[str]:
     beside = _beside(study)
     parameters = [dimension.key for dimension in study.space.dimensions]
-    about = ["best at kimg", "images/s", "G parameters", "experiment"]
+    about = ["best at kimg", "images/s", "G parameters"]
     recipe = [CONTENDER] if _several(study) else []
-    return ["trial", *recipe, *parameters, study.score, "floor", "above floor", *beside, *about]
+    return ["trial", "experiment", *recipe, *parameters, study.score, "floor", "above floor", *beside, *about]
 
 
 def rows(study: Study) -> list[list[str]]:
@@ -50,7 +50,8 @@ def rows(study: Study) -> list[list[str]]:
     for trial in ordered(study):
         setting, runs = trial.tried.setting, trial.runs
         recipe = [setting.contender.name] if _several(study) else []
-        cells = [str(trial.number + 1), *recipe, *map(label, setting.values.values())]
+        names = " ".join(run["experiment"] for run in runs)
+        cells = [str(trial.number + 1), names, *recipe, *map(label, setting.values.values())]
         if trial.tried.state != "done":
             found.append([*cells, _ended(trial), *[""] * (width - len(cells) - 1)])
             continue
@@ -65,7 +66,6 @@ def rows(study: Study) -> list[list[str]]:
             f"{statistics.mean(run['best_images'] for run in runs) / 1000:.4g}",
             _rate(runs),
             f"{runs[0]['parameters'] / 1e6:.2f} M",
-            " ".join(run["experiment"] for run in runs),
         ]
         found.append(cells)
     return found
@@ -79,10 +79,28 @@ def ordered(study: Study) -> list[Trial]:
 
 
 def table(study: Study) -> str:
-    return columns(header(study), rows(study))
+    several = "; ± is the standard deviation over trainings" if study.plan.seeds > 1 else ""
+    about = "floor: real pictures against others of them; above floor: the distance above it, the first trial's as 1"
+    return f"{columns(header(study), rows(study))}\n{about}{several}"
 
 
-def write_page(study: Study) -> Path:
+def verdict(study: Study) -> str:
+    """Which is best and how sure that is, and how to go on with it."""
+    best = study.best
+    assert best is not None
+    name = best.runs[0]["experiment"]
+    several = "over trainings" if len(best.runs) > 1 else "over pictures; other seeds may differ more"
+    like = ", ".join(str(trial.number + 1) for trial in study.rivals)
+    lines = [f"Best: trial {best.number + 1}, {best.name}"]
+    if like:
+        lines.append(f"Not told apart from it by two standard errors ({several}): {like}")
+    lines.append(
+        f"`dvc exp apply {name}` puts it into the workspace, params.yaml with its length and all: commit yours before"
+    )
+    return "\n".join(lines)
+
+
+def write_page(study: Study, command: str = "") -> Path:
     """``index.html``, self-contained: the table, what mattered, the scores over images, the last grids."""
     done = study.done
     shown = [trial for trial in ordered(study) if _grid(study, trial)][:GRIDS]
@@ -92,8 +110,8 @@ def write_page(study: Study) -> Path:
         title=f"Study of {len(study.trials)} {'trial' if len(study.trials) == 1 else 'trials'}",
         header=header(study),
         rows=rows(study),
-        about=_about(study),
-        best=study.best,
+        about={**_about(study), **({"made by": command} if command else {})},
+        verdict=verdict(study).splitlines() if study.best else [],
         shares=_bars(shares) if shares else None,
         slices=_slices(study, list(shares)) if study.space.dimensions and done else None,
         progress=_progress(study) if len(done) > 1 and study.space.dimensions else None,
@@ -112,7 +130,8 @@ def _about(study: Study) -> dict[str, str]:
     recipes = {} if _several(study) else {CONTENDER: study.space.contenders[0].name}
     about = {**recipes, "images shown to each": f"{plan.images:,}", "trainings of each": str(plan.seeds)}
     if study.space.dimensions:
-        pruned = ", trainings behind the median of the others were given up" if plan.prune else ""
+        given_up = sum(trial.ended is not None and trial.ended["ended"] == GIVEN_UP for trial in study.trials)
+        pruned = f"; {given_up} given up, behind the median of the others" if plan.prune else ""
         about["sampler"] = plan.sampler + pruned
         about["searched"] = "; ".join(
             f"{d.key}: {', '.join(map(label, d.choices))}"

@@ -1,13 +1,15 @@
 """What is known of the trials of a study."""
 
+import math
 import statistics
 from dataclasses import dataclass, field
 from typing import Any
 
 from facegan.cli.study_search import Sampler, Tried
 from facegan.errors import FaceganError
-from facegan.evaluation.comparison import at_its_floor, badness
+from facegan.evaluation.comparison import CERTAIN, at_its_floor, badness, verdict
 from facegan.evaluation.metrics import scores_of
+from facegan.evaluation.spread import certain
 
 DIVERGED, OUT_OF_MEMORY, GIVEN_UP = "diverged", "out of memory", "given up"
 Result = dict[str, Any]  # of one training, as its file holds it; "ended" says why there is no score
@@ -60,6 +62,18 @@ class Trial:
     def mean(self, score: str) -> float:
         """Of the score over its trainings, at the count that its floor has."""
         return float(statistics.mean(at_its_floor(entry(run, score)) for run in self.runs))
+
+
+def apart(best: Trial, other: Trial, score: str) -> bool:
+    """Whether ``other`` is worse by more than two standard errors: over trainings where both have several of them.
+
+    Else over the pictures of the one training, which says nothing of how another seed would have come out.
+    """
+    if min(len(best.runs), len(other.runs)) == 1:
+        return verdict(score, entry(best.runs[0], score), entry(other.runs[0], score)) == "worse"
+    values = [[badness(score, entry(run, score)) for run in trial.runs] for trial in (best, other)]
+    errors = [statistics.stdev(found) / math.sqrt(len(found)) for found in values]
+    return statistics.mean(values[1]) - statistics.mean(values[0]) > certain(CERTAIN, *errors)
 
 
 def entry(result: Result, score: str) -> dict[str, Any]:

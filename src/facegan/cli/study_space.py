@@ -4,7 +4,6 @@ import copy
 import json
 import math
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from functools import cached_property
 from itertools import product
 from pathlib import Path
@@ -16,7 +15,7 @@ from facegan.cli.recipe import recipe
 from facegan.cli.yaml_file import read_commented, text
 from facegan.errors import FaceganError
 from facegan.params import Params
-from facegan.params_yaml import check_value, kinds, known_keys, parse_params
+from facegan.params_yaml import check_value, kinds, nearest, parse_params
 from facegan.strict_yaml import read_yaml
 
 OWN = "params.yaml"  # as the name of a contender: what it holds
@@ -138,8 +137,14 @@ class Space:
 def read_space(root: Path, contenders: list[str], search: list[str], images: int) -> Space:
     """Of the command's arguments. Raises FaceganError."""
     dimensions = tuple(Dimension.parse(given) for given in search)
-    if len({dimension.key for dimension in dimensions}) < len(dimensions):
-        raise FaceganError("study: --search: a parameter stands twice")
+    keys = [dimension.key for dimension in dimensions]
+    for key in keys:
+        if keys.count(key) > 1:
+            raise FaceganError(f"study: --search: {key} stands twice")
+        if given := next(
+            (text for text in contenders for change in _changes(text) if change.startswith(f"{key}=")), None
+        ):
+            raise FaceganError(f"study: --search {key}: {given} sets it already")
     found: list[Contender] = []
     for given, name in short_names(list(dict.fromkeys(contenders))).items():
         contender = Contender(name, _document(root, given, images))
@@ -212,8 +217,8 @@ def _check_key(key: str, where: str) -> None:
     if key.startswith("promotion"):
         raise FaceganError(f"study: {where}: {key} is no part of a run")
     if not kinds(key):
-        near = get_close_matches(key, known_keys(), 1)
-        raise FaceganError(f"study: {where}: {key} is no parameter" + (f"; did you mean {near[0]}?" if near else ""))
+        near = nearest(key)
+        raise FaceganError(f"study: {where}: {key} is no parameter" + (f"; did you mean {near}?" if near else ""))
 
 
 def _check_values(key: str, values: list[Any], where: str) -> None:

@@ -6,13 +6,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from tqdm import tqdm
 
 from facegan.cli.command import Stop
 from facegan.cli.project import Project
-from facegan.cli.study_results import GIVEN_UP, IMPOSSIBLE, Plan, Result, Trial, entry
+from facegan.cli.study_results import GIVEN_UP, IMPOSSIBLE, Plan, Result, Trial, apart, entry
 from facegan.cli.study_run import Bench, Snapshot, Training
 from facegan.cli.study_search import Tried, give_up, suggest
 from facegan.cli.study_space import Setting, Space
@@ -32,7 +33,7 @@ class Study:
     """All trials of a space. ``status`` is how it ended, as MLflow calls it."""
 
     def __init__(self, project: Project, space: Space, plan: Plan, devices: list[str], out: Path) -> None:
-        self.space, self.plan, self.out = space, plan, out
+        self.space, self.out = space, out
         self.score = project.params().promotion.score
         self.trials: list[Trial] = []
         self.status = "FAILED"
@@ -48,14 +49,16 @@ class Study:
         self._key = json_digest([space.described(), plan.sampler, plan.prune])
         self._file = out / f"trials-{self._key[:8]}.json"
         self._chosen = read_json(self._file) if self._file.is_file() else []
+        self.plan = replace(plan, trials=max(plan.trials, len(self._chosen)))  # what was tried stays
         name = out.resolve().name
+        varied = [dimension.key for dimension in space.dimensions] or list(space.by_name)
         self._run = StudyRun(
             project.server(),
             json_digest([self._key, os.path.relpath(out.resolve(), project.home)]),  # also when the project has moved
-            name if name.startswith("study") else f"study {name}",
+            f"{name if name.startswith('study') else f'study {name}'}: {', '.join(varied)}"[:100],
             {
                 "recipes": ", ".join(space.by_name),
-                "search": ", ".join(dimension.key for dimension in space.dimensions) or "none",
+                "search": ", ".join(varied) if space.dimensions else "none",
                 "sampler": plan.sampler,
                 "images": plan.images,
                 "score": self.score,
@@ -101,9 +104,11 @@ class Study:
             for trial in self.trials:
                 for result in trial.results.values():
                     if result.get("lineage"):
-                        given_up = f"after {result['images']} images" if result.get("ended") == GIVEN_UP else None
-                        self._run.adopt(result["lineage"], {"facegan.given_up": given_up} if given_up else {})
-            self._run.best(self.score, self._best_values())
+                        tags = {"facegan.trial": f"{trial.number + 1}: {trial.name}"}
+                        if result.get("ended") == GIVEN_UP:
+                            tags["facegan.given_up"] = f"after {result['images']} images"
+                        self._run.adopt(result["lineage"], tags)
+            self._run.best(*self._best_values())
             self._run.end(self.status, files)
 
         self._view(whole)
@@ -130,11 +135,18 @@ class Study:
         """Those that the same command tries again."""
         return [trial for trial in self.trials if trial.tried.state == "failed"]
 
-    def _best_values(self) -> list[float]:
-        """The best score after one trial, two, and so on."""
+    @property
+    def rivals(self) -> list[Trial]:
+        """Those that cannot be told apart from the best."""
+        best = self.best
+        return [trial for trial in self.done if best and trial is not best and not apart(best, trial, self.score)]
+
+    def _best_values(self) -> tuple[str, list[float]]:
+        """Under the name that MLflow has for the score, the best after one trial, two, and so on."""
         done = self.done
+        at_n = bool(done) and "at_n" in entry(done[0].runs[0], self.score)
         best = [min(done[: place + 1], key=lambda trial: trial.tried.value or 0.0) for place in range(len(done))]
-        return [trial.mean(self.score) for trial in best]
+        return f"{self.score}_at_n" if at_n else self.score, [trial.mean(self.score) for trial in best]
 
     def _next(self) -> tuple[Trial, Training] | None:
         """What a free device trains: none while all that is left waits for a training of the same weights."""
@@ -255,7 +267,7 @@ class Study:
         else:
             self._waiting = [(waits, other) for waits, other in self._waiting if waits is not trial]
         if trial.tried.state == "done":
-            self._view(lambda: self._run.best(self.score, self._best_values()))
+            self._view(lambda: self._run.best(*self._best_values()))
 
     def _outcome(self, result: Result) -> str:
         if "ended" in result:
