@@ -16,6 +16,8 @@ from facegan.serving.model import Model, Source, to_stderr
 ANY = "any"
 NEAREST = 5
 RELOAD = 10.0  # seconds between looks at the alias
+MOVES = [f"move-{number}" for number in range(DIRECTIONS)]
+KEPT = [*MOVES, "count", "other", "share", "at-once", "between"]  # what is set in places that are closed
 
 
 @st.cache_resource(show_spinner="loading the model")
@@ -49,22 +51,33 @@ def main() -> None:
             if (choice := st.selectbox(name.replace("_", " "), [ANY, *classes])) != ANY
         ]
     labels = model.generator.labels(asked)
+    for key in KEPT:
+        if key in st.session_state:
+            st.session_state[key] = st.session_state[key]  # else Streamlit forgets what it does not draw
     face, several, mixing, walk, copying, card = st.tabs(
         ["A face", "A grid", "Mix two", "A walk", "Is it copying?", "Model card"], key="tab", on_change="rerun"
     )  # only what is open is drawn, so that the first face is there soon
-    with face:
-        picture = _a_face(faces, seed, truncation, labels)
-    with several:
-        _a_grid(faces, seed, truncation, labels, bool(several.open))
-    with mixing:
-        _mix(faces, seed, truncation, labels, bool(mixing.open))
-    with walk:
-        _a_walk(faces, seed, truncation, asked)
-    with copying:
-        _copying(picture, options.shards)
-    with card:
-        pictures = "![samples](samples.png)"  # a file beside the card, which is not here
-        st.markdown(model.card.replace(pictures, "") or "This model came without a card.")
+    moves = [st.session_state.get(key, 0.0) for key in MOVES]
+    picture: np.ndarray = faces.generator.pictures(faces.latent(seed, truncation, moves), labels)[0]
+    if face.open:
+        with face:
+            _a_face(picture, seed)
+    if several.open:
+        with several:
+            _a_grid(faces, seed, truncation, labels)
+    if mixing.open:
+        with mixing:
+            _mix(faces, seed, truncation, labels)
+    if walk.open:
+        with walk:
+            _a_walk(faces, seed, truncation, asked)
+    if copying.open:
+        with copying:
+            _copying(picture, options.shards)
+    if card.open:
+        with card:
+            pictures = "![samples](samples.png)"  # a file beside the card, which is not here
+            st.markdown(model.card.replace(pictures, "") or "This model came without a card.")
 
 
 def _options() -> argparse.Namespace:
@@ -74,37 +87,29 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _a_face(faces: Faces, seed: int, truncation: float, labels: np.ndarray) -> np.ndarray:
-    place = st.empty()  # the picture first: the sliders are below it
-    with st.expander("Move along what changes pictures most"):
-        columns = st.columns(2)
-        moves = [
-            columns[number % 2].slider(f"Direction {number + 1}", -4.0, 4.0, 0.0, 0.1) for number in range(DIRECTIONS)
-        ]
-    picture: np.ndarray = faces.generator.pictures(faces.latent(seed, truncation, moves), labels)[0]
-    with place.container():
-        st.image(shown(picture), caption=f"seed {seed}")
-        st.download_button(
-            "Download PNG", png(shown(picture)), f"face-{seed}.png", "image/png", key="face", on_click="ignore"
-        )
-    return picture
+def _a_face(picture: np.ndarray, seed: int) -> None:
+    st.image(shown(picture), caption=f"seed {seed}")
+    st.download_button(
+        "Download PNG", png(shown(picture)), f"face-{seed}.png", "image/png", key="face", on_click="ignore"
+    )
+    moving = st.expander("Move along what changes pictures most", key="moving", on_change="rerun")
+    if moving.open:
+        columns = moving.columns(2)
+        for number, key in enumerate(MOVES):
+            columns[number % 2].slider(f"Direction {number + 1}", -4.0, 4.0, 0.0, 0.1, key=key)
 
 
-def _a_grid(faces: Faces, seed: int, truncation: float, labels: np.ndarray, shows: bool) -> None:
-    count = st.slider("Faces", 4, 64, 25)
-    if not shows:
-        return
+def _a_grid(faces: Faces, seed: int, truncation: float, labels: np.ndarray) -> None:
+    count = st.slider("Faces", 4, 64, 25, key="count")
     pictures = faces.generator.pictures(faces.generator.latents(count, seed, truncation), labels)
     drawn = grid(pictures, math.ceil(math.sqrt(count)))
     st.image(drawn, width="stretch")
     st.download_button("Download PNG", png(drawn), f"faces-{seed}.png", "image/png", key="grid", on_click="ignore")
 
 
-def _mix(faces: Faces, seed: int, truncation: float, labels: np.ndarray, shows: bool) -> None:
-    other = int(st.number_input("Seed of the other", 0, 2**31 - 1, 4))
-    share = st.slider("How much of it", 0.0, 1.0, 0.5, 0.01)
-    if not shows:
-        return
+def _mix(faces: Faces, seed: int, truncation: float, labels: np.ndarray) -> None:
+    other = int(st.number_input("Seed of the other", 0, 2**31 - 1, 4, key="other"))
+    share = st.slider("How much of it", 0.0, 1.0, 0.5, 0.01, key="share")
     latents = [faces.mix(seed, other, part, truncation) for part in (0.0, share, 1.0)]
     pictures = faces.generator.pictures(np.concatenate(latents), labels)
     title = f"seed {seed}, {1 - share:.0%} of it with {share:.0%} of the other, and seed {other}"
@@ -112,8 +117,8 @@ def _mix(faces: Faces, seed: int, truncation: float, labels: np.ndarray, shows: 
 
 
 def _a_walk(faces: Faces, seed: int, truncation: float, asked: list[str]) -> None:
-    count = st.select_slider("Faces at once", [1, 4, 9, 16], 4)
-    steps = st.slider("Pictures between two faces", 4, 48, 16)
+    count = st.select_slider("Faces at once", [1, 4, 9, 16], 4, key="at-once")
+    steps = st.slider("Pictures between two faces", 4, 48, 16, key="between")
     if not st.button("Draw the walk"):
         st.caption("Faces that change into each other and back, to watch and to keep.")
         return
