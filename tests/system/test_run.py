@@ -143,7 +143,7 @@ def test_labels_go_from_the_pictures_to_the_generator_that_leaves(data_ready: Cl
     clone.run("facegan", "generate", "--each", "hair_colour", "--count", "8", "--out", "rows.png")
     assert Image.open(clone.root / "rows.png").size == (2 + 8 * 34, 2 + 10 * 34)
     said = clone.run("facegan", "generate", "--label", "hair_colour=green", code=1)
-    assert said.splitlines()[-1].startswith("hair_colour=green: the classes of hair_colour are black, blonde")
+    assert said.splitlines()[-1].startswith("error: hair_colour=green: the classes of hair_colour are black, blonde")
     clone.set(model__labels=["hair"])
     assert "model.labels: the pictures have no label 'hair'; those that they have are" in clone.run(
         "dvc", "repro", "train", code=255
