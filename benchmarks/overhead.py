@@ -15,11 +15,11 @@ from facegan.training.device import make_deterministic
 from facegan.training.working import WorkingFolder
 
 
-def measure(device: torch.device) -> list[tuple[str, str, str]]:
+def measure(device: torch.device, kimg: float = 12) -> list[tuple[str, str, str]]:
     """Three default ticks of the base recipe, a checkpoint every 10 s; a tick is in fact followed by one every 30 s."""
     make_deterministic(device)
     params = load_params(Path("recipes/base.yaml"))
-    train = params.train.model_copy(update={"duration": "12 kimg"})
+    train = params.train.model_copy(update={"duration": f"{kimg} kimg"})
     inside = 0.0
     original = loop.train_step
 

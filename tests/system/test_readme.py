@@ -32,6 +32,7 @@ ELSEWHERE = {
     "make test-system": "this is it",
     "make lint": ".ci/run",
     "make bench": "takes an idle machine",
+    "python -m benchmarks.gpu --minutes 9 --out gpu": "tests/benchmarks/test_gpu.py, on the CPU",
     "facegan data pin": "test_sources.py",
     "dvc repro": "test_run.py",
     'facegan rollback --reason "odd eyes"': "test_story.py; here there is one version",
