@@ -7,7 +7,7 @@ for a folder or an archive. It fails when a score does not see what it claims to
 import argparse
 import io
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,15 @@ import torch
 from PIL import Image
 from torch.nn import functional
 
+from benchmarks.sections import replace_section
 from facegan.data.decode import Rejected, decode
 from facegan.data.folder import open_pictures
 from facegan.data.synthetic import draw, sample_factors
 from facegan.evaluation.comparison import at_its_floor, badness, error
 from facegan.evaluation.extractor import Extractor
+from facegan.evaluation.face_network import face_extractor
 from facegan.evaluation.metrics import CORRUPTIONS as NAMES
-from facegan.evaluation.metrics import METRICS, SEES, metric, sees
+from facegan.evaluation.metrics import SEES, metric, sees
 from facegan.evaluation.pixels import RealPictures, copies, pixel_scores
 from facegan.evaluation.random_network import random_extractor
 from facegan.evaluation.reference import reference
@@ -32,6 +34,7 @@ from facegan.evaluation.spread import certain
 from facegan.params import PreprocessParams
 from facegan.randomness import generator
 
+CPU = torch.device("cpu")
 SEED = 1
 CERTAIN = 3.0  # standard errors
 
@@ -82,6 +85,23 @@ def color_shift(setting: Setting, levels: float) -> torch.Tensor:
     return _pixels(setting.fresh[: setting.count].float() + levels * torch.tensor([1.0, 0.0, -1.0]))
 
 
+def moved_eyes(setting: Setting, pixels: float) -> torch.Tensor:
+    """The band that the eyes lie in, further down."""
+    pictures, size = setting.fresh[: setting.count].clone(), setting.fresh.shape[1]
+    top, bottom, left, right = (round(share * size) for share in (0.36, 0.64, 0.15, 0.85))
+    by = round(pixels * size / 64)
+    pictures[:, top + by : bottom + by, left:right] = setting.fresh[: setting.count, top:bottom, left:right]
+    return pictures
+
+
+def two_halves(setting: Setting, share: float) -> torch.Tensor:
+    """Of a share of the pictures, the right half is another's."""
+    pictures, middle = setting.fresh[: setting.count].clone(), setting.fresh.shape[2] // 2
+    number = round(share * setting.count)
+    pictures[:number, :, middle:] = pictures[:number, :, middle:].roll(1, 0)
+    return pictures
+
+
 def dropped_modes(setting: Setting, modes: float) -> torch.Tensor:
     return setting.fresh[setting.modes >= modes][: setting.count]
 
@@ -109,6 +129,8 @@ CORRUPTIONS: dict[str, tuple[Callable[[Setting, float], torch.Tensor], tuple[flo
     "noise": (noise, (8.0, 20.0, 50.0), "Gaussian, {:g} grey levels"),
     "JPEG": (jpeg, (60.0, 25.0, 8.0), "quality {:g}"),
     "colour shift": (color_shift, (10.0, 25.0, 50.0), "red up and blue down by {:g} grey levels"),
+    "moved eyes": (moved_eyes, (2.0, 4.0, 6.0), "down by {:g} pixels of 64"),
+    "two halves": (two_halves, (0.1, 0.3, 1.0), "{:.0%} have the right half of another"),
     "dropped modes": (dropped_modes, (1.0, 3.0, 5.0), "{:g} of 10 classes missing"),
     "duplicates": (duplicates, (4.0, 16.0, 64.0), "each picture {:g} times"),
     "copies": (training_copies, (0.1, 0.3, 1.0), "{:.0%} are training pictures"),
@@ -162,12 +184,15 @@ def setting(pictures: PictureSet, count: int) -> Setting:
     return Setting(real, images[fresh], pictures.modes[fresh], count)
 
 
-def score(setting: Setting, pictures: torch.Tensor, extractor: Extractor, cache: Path) -> Scores:
+def score(setting: Setting, pictures: torch.Tensor, extractors: Sequence[Extractor], cache: Path) -> Scores:
     """Every score that needs no download."""
     everything = torch.cat([setting.real.train, setting.real.held_out])
-    real = reference(everything, extractor, setting.count, SEED, cache, [str(len(everything))], "", lambda _: None)
-    fake = measured(extracted(pictures, extractor), extractor, len(pictures), setting.count, lambda _: None)
-    found = feature_scores(real, fake, extractor, SEED) | pixel_scores(setting.real, pictures, SEED)
+    found: Scores = {}
+    for extractor in extractors:
+        real = reference(everything, extractor, setting.count, SEED, cache, [str(len(everything))], "", lambda _: None)
+        fake = measured(extracted(pictures, extractor), extractor, len(pictures), setting.count, lambda _: None)
+        found |= feature_scores(real, fake, extractor, SEED)
+    found |= pixel_scores(setting.real, pictures, SEED)
     near = copies(setting.real, pictures)
     assert near is not None  # a tenth is held out
     return found | near[1]
@@ -186,13 +211,13 @@ def verdict(name: str, clean: dict[str, Any], levels: list[dict[str, Any]]) -> s
 
 def measure(pictures: PictureSet, count: int, cache: Path) -> tuple[Scores, dict[str, dict[str, list[dict[str, Any]]]]]:
     """Scores of uncorrupted pictures, and by score and corruption those at each level."""
-    where, extractor = setting(pictures, count), random_extractor(torch.device("cpu"))
-    clean = score(where, where.fresh[:count], extractor, cache)
+    where, extractors = setting(pictures, count), [face_extractor(CPU), random_extractor(CPU)]
+    clean = score(where, where.fresh[:count], extractors, cache)
     found: dict[str, dict[str, list[dict[str, Any]]]] = {name: {} for name in clean}
     for corruption, (corrupt, levels, _) in CORRUPTIONS.items():
         for level in levels:
             print(f"{pictures.name}: {corruption} {level:g}", file=sys.stderr)
-            for name, entry in score(where, corrupt(where, level), extractor, cache).items():
+            for name, entry in score(where, corrupt(where, level), extractors, cache).items():
                 found[name].setdefault(corruption, []).append(entry)
     return clean, found
 
@@ -203,7 +228,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.corruptions", description=__doc__)
     parser.add_argument("--pictures", type=Path, action="append", default=[], help="a folder or an archive")
     parser.add_argument("--count", type=int, default=1000, help="pictures a side; default 1000")
-    parser.add_argument("--out", type=Path, help="write the Markdown there")
+    parser.add_argument("--out", type=Path, help="replace that section of a Markdown page")
     options = parser.parse_args()
     sets = [lambda: drawn_faces(7 * options.count)]
     sets += [lambda path=path: given_pictures(path, 10 * options.count, 64) for path in options.pictures]
@@ -214,7 +239,7 @@ def main() -> None:
             results.append((pictures, *measure(pictures, options.count, Path(cache))))
     text = page(results, options.count)
     if options.out is not None:
-        options.out.write_text(text, encoding="utf-8")
+        replace_section(options.out, "corruptions", text)
     print(text)
     wrong = unseen(results)
     sys.exit("\n".join(wrong) if wrong else 0)
@@ -234,7 +259,7 @@ def unseen(results: list[Any]) -> list[str]:
 def page(results: list[Any], count: int) -> str:
     """The Markdown."""
     lines = [
-        "# What each score sees",
+        "## What each score sees of faults made on purpose",
         "",
         f"Written by `python -m benchmarks.corruptions`, from {count:,} pictures a side at 64x64. Real pictures that "
         "are not in the reference are made worse, and scored as if a generator had drawn them. In each cell the score "
@@ -246,7 +271,7 @@ def page(results: list[Any], count: int) -> str:
         "",
     ]
     for pictures, clean, found in results:
-        lines += [f"## {pictures.name} ({len(pictures.images):,} pictures)", ""]
+        lines += [f"### {pictures.name} ({len(pictures.images):,} pictures)", ""]
         lines += ["| score | " + " | ".join(CORRUPTIONS) + " |", "|---" * (len(CORRUPTIONS) + 1) + "|"]
         for name, entry in clean.items():
             cells = []
@@ -258,11 +283,16 @@ def page(results: list[Any], count: int) -> str:
                 cells.append(f"{mark} {first:.3g} → {last:.3g}")
             lines.append(f"| {metric(name).title} (`{name}`) | " + " | ".join(cells) + " |")
         lines.append("")
-    lines += ["## What is claimed, and tested", "", "| score | sees | does not, reliably |", "|---|---|---|"]
+    return "\n".join([*lines, *claims()]) + "\n"
+
+
+def claims() -> list[str]:
+    """The table of what is claimed, in Markdown."""
+    lines = ["### What is claimed, and tested", "", "| score | sees | does not, reliably |", "|---|---|---|"]
     for name, claimed in SEES.items():
         blind = ", ".join(corruption for corruption in CORRUPTIONS if corruption not in claimed)
-        lines.append(f"| {METRICS[name].title} (`{name}`) | {', '.join(claimed)} | {blind} |")
-    return "\n".join(lines) + "\n"
+        lines.append(f"| {metric(name).title} (`{name}`) | {', '.join(claimed)} | {blind} |")
+    return lines
 
 
 if __name__ == "__main__":

@@ -13,8 +13,8 @@ from facegan.data.batches import load_split
 from facegan.data.labels import Labels
 from facegan.data.manifest import read_manifest
 from facegan.errors import FaceganError
+from facegan.evaluation.face_network import face_extractor
 from facegan.evaluation.judge import quick_score
-from facegan.evaluation.random_network import random_extractor
 from facegan.params import Params
 from facegan.randomness import Inputs
 from facegan.tracking.feed import Feed, remove, set_aside
@@ -92,7 +92,7 @@ def train(project: Project) -> None:
 def _judge(params: Params, images: torch.Tensor, labels: Labels, device: torch.device) -> Callable[[nn.Module], float]:
     """The score that chooses the best weights: on inputs and pictures of its own, never those of `evaluate`."""
     inputs = Inputs(params.model.latent, labels.table)
-    return quick_score(images, random_extractor(device), inputs, params.seed, device)
+    return quick_score(images, face_extractor(device), inputs, params.seed, device)
 
 
 def _checkpoint_seconds() -> float:

@@ -2,7 +2,8 @@
 
 Needs torch, torchvision, numpy, safetensors, Pillow, tqdm, onnx, onnxscript and onnxruntime, and the wheels that
 ``python -m benchmarks.gpu.carry`` gathers; no DVC, no MLflow, no network. Every result is a line of ``results.jsonl``
-in the output folder as soon as it is known, and grids are PNGs beside it. ``--device cpu --tiny`` tries all of it.
+in the output folder as soon as it is known, and grids are PNGs beside it. All parts
+together take about 25 minutes. ``--device cpu --tiny`` tries what a CPU can.
 """
 
 import argparse

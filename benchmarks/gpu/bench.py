@@ -75,8 +75,8 @@ class Item:
 def run_items(bench: Bench, names: Sequence[str], items_of: Callable[[Bench], list[Item]]) -> int:
     """Measure the items called ``names`` in a process of its own; gives how many failed.
 
-    An item that fails, crashes or hangs costs its own results and no others: a new process goes on with the next, as
-    one that had an error of CUDA's is of no more use. What would not fit into the time that is left is skipped.
+    An item that fails, crashes or hangs costs its own results and no others: a new process goes on with the next where
+    CUDA's error, which stays, has made the old one useless. What would not fit into the time that is left is skipped.
     """
     items = {item.key: item for item in items_of(bench)}
     waiting = list(names)
@@ -88,46 +88,53 @@ def run_items(bench: Bench, names: Sequence[str], items_of: Callable[[Bench], li
         process.start()
         sender.close()
         before = len(waiting)
-        current, problem = _follow(bench, receiver, waiting, items)
+        ended = _follow(bench, receiver, waiting, items)
         process.kill()
         process.join()
-        if problem is None:
-            failed += len(waiting) < before and bool(current)
-            continue
-        if current is None and len(waiting) == before:
-            raise RuntimeError(f"the process that measures cannot start ({problem})")
-        if current is not None:
-            bench.write(part=items[current].part, item=items[current].name, error=problem)
-            waiting.remove(current)
+        failed += ended.failed
+        if ended.at is not None:
+            bench.write(part=items[ended.at].part, item=items[ended.at].name, error=ended.problem)
+            waiting.remove(ended.at)
             failed += 1
+        elif len(waiting) == before:
+            if bench.left > 0:
+                raise RuntimeError(f"the process that measures cannot start ({ended.problem})")
+            break
     return failed
 
 
-def _follow(
-    bench: Bench, receiver: "Connection[Any, Any]", waiting: list[str], items: dict[str, Item]
-) -> tuple[str | None, str | None]:
-    """Take what is finished off ``waiting``, to the end or to an item that fails.
+@dataclass
+class _Ended:
+    """Why a process is followed no longer: the item that it was ``at``, if any, and how many failed before."""
 
-    Gives the item that it stopped at, if any, and the problem, unless that is written down already.
-    """
-    current = None
+    at: str | None = None
+    problem: str = ""
+    failed: int = 0
+
+
+def _follow(bench: Bench, receiver: "Connection[Any, Any]", waiting: list[str], items: dict[str, Item]) -> _Ended:
+    """Take what is finished off ``waiting``, to the end or to where the process is of no more use."""
+    ended = _Ended()
     while waiting:
-        patience = max(LEAST_PATIENCE, PATIENCE * items[current].seconds if current else 0.0)
+        patience = max(LEAST_PATIENCE, PATIENCE * items[ended.at].seconds if ended.at else 0.0)
         patience = max(min(patience, bench.left + GRACE), GRACE)
         try:
             if not receiver.poll(patience):
-                return current, f"no result after {patience:.0f} s"
+                ended.problem = f"no result after {patience:.0f} s"
+                break
             kind, key = receiver.recv()
         except EOFError:
-            return current, "the process crashed"
+            ended.problem = "the process crashed"
+            break
         if kind == "began":
-            current = key
+            ended.at = key
             continue
         waiting.remove(key)
-        if kind == "failed":
-            return key, None
-        current = None
-    return None, None
+        ended.at = None
+        ended.failed += kind != "done"
+        if kind == "broken":
+            break
+    return ended
 
 
 def _work(
@@ -147,7 +154,7 @@ def _work(
             for row in item.measure(bench):
                 bench.write(part=item.part, item=item.name, **row)
         except Exception as error:
-            kind = "failed"
+            kind = "failed" if _usable(bench) else "broken"
             where = traceback.extract_tb(error.__traceback__)[-1]
             line = " ".join(str(error).split())[:500]
             bench.write(
@@ -159,3 +166,12 @@ def _work(
             traceback.print_exc()
         bench.write(part=item.part, item=item.name, took=round(time.perf_counter() - began, 2))
         told.send((kind, item.key))
+
+
+def _usable(bench: Bench) -> bool:
+    """Whether the device still answers: after some errors it does not, in this process."""
+    try:
+        bench.synchronize()
+    except RuntimeError:
+        return False
+    return True

@@ -20,9 +20,9 @@ from benchmarks.gpu.recipes import (
     noise_pictures,
     start_state,
 )
+from facegan.evaluation.face_network import face_extractor
 from facegan.evaluation.judge import generate, quick_score
 from facegan.evaluation.pixels import RealPictures, pixel_scores
-from facegan.evaluation.random_network import random_extractor
 from facegan.evaluation.reference import reference
 from facegan.evaluation.scores import draw, feature_scores
 from facegan.exporting.onnx import export_onnx, parity
@@ -83,7 +83,7 @@ def _digest(params: Params, bench: Bench, kill: bool = False) -> str:
 
     with tempfile.TemporaryDirectory() as folder:
         inputs = Inputs(params.model.latent, labels_for(params, len(images)).table)
-        score = quick_score(images, random_extractor(bench.device), inputs, params.seed, bench.device)
+        score = quick_score(images, face_extractor(bench.device), inputs, params.seed, bench.device)
         for _ in range(2 if kill else 1):  # a checkpoint after every step
             with Journal(Path(folder)) as journal:
                 training = build_training(params, images, bench.device, Path(folder), journal, score, stopping, 0.0)
@@ -107,7 +107,7 @@ def _evaluate(bench: Bench) -> Iterator[Row]:
 
     def scores(device: torch.device) -> dict[str, float]:
         network = start_state(params, device).average
-        extractor = random_extractor(device)
+        extractor = face_extractor(device)
         with tempfile.TemporaryDirectory() as cache:
             real = reference(images, extractor, count // 4, 1, Path(cache), [], str(device), lambda _: None)
             fake = draw(

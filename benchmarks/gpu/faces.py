@@ -14,6 +14,7 @@ from benchmarks.gpu.bench import Bench, Item, Row
 from benchmarks.gpu.recipes import all_recipes, build_training, load_recipe
 from benchmarks.gpu.speed import Runner
 from facegan.evaluation.extractor import Extractor
+from facegan.evaluation.face_network import face_extractor
 from facegan.evaluation.judge import generate, quick_score
 from facegan.evaluation.onnx_network import onnx_extractor
 from facegan.evaluation.pixels import RealPictures, pixel_scores
@@ -52,7 +53,7 @@ def _train(name: str, minutes: float, bench: Bench) -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as folder:
         params = _lasting(params, len(images), minutes, bench, Path(folder, "rate"))
         inputs = Inputs(params.model.latent)
-        score = quick_score(images, random_extractor(bench.device), inputs, params.seed, bench.device)
+        score = quick_score(images, face_extractor(bench.device), inputs, params.seed, bench.device)
         working = Path(folder, "training")
         with Journal(working) as journal:
             training = build_training(params, images, bench.device, working, journal, score)
@@ -92,6 +93,7 @@ def _lasting(params: Params, pictures: int, minutes: float, bench: Bench, folder
 
 
 def _extractors(bench: Bench) -> Iterator[Extractor]:
+    yield face_extractor(bench.device)
     yield random_extractor(bench.device)
     if bench.extractor is not None:
         params = OnnxParams(
@@ -115,7 +117,7 @@ def _scores(
         real = reference(everything, extractor, n, SCORING_SEED, Path(cache), [], "", lambda _: None)
         fake = draw(network, inputs, extractor, n, n, 1, bench.device, lambda _: None)
         found = feature_scores(real, fake, extractor, SCORING_SEED)
-    if extractor.name == "random":
+    if extractor.name == "face":
         found |= pixel_scores(RealPictures.of(images, unseen, n, SCORING_SEED), fake.pictures, SCORING_SEED)
     kept = {name: {key: score.get(key) for key in ("value", "at_n", "floor", "n")} for name, score in found.items()}
     return {"scores": json.loads(json.dumps(kept))}

@@ -2,7 +2,8 @@
 
 A step asks for its random numbers and picture indices one tensor after the other, through ``draws.upload``. That the
 sequence of shapes is the same for every step of one kind is what both means below rest on: ``Tape`` records what some
-steps ask for, uploads all of it at once, and gives it back without a copy from the host.
+steps ask for, uploads all of it at once, and gives it back without a copy from the host. The rates are upper bounds:
+what is played was drawn before the clock started.
 """
 
 import copy
@@ -20,6 +21,7 @@ import torch
 
 from benchmarks.gpu.bench import Bench, Item, Row
 from benchmarks.gpu.speed import CONTENDERS, FEW, Contender, Runner, products
+from facegan.data.batches import to_network
 from facegan.randomness import derived_seed
 from facegan.training import draws, step
 from facegan.training.state import TrainingState
@@ -55,7 +57,7 @@ class Tape:
         self._played = 0
 
     def record(self, steps: int, one_step: Callable[[], object]) -> None:
-        """Inputs of ``steps`` steps, from steps on ``meta``: nothing is computed."""
+        """Inputs of ``steps`` steps, which are taken."""
         for _ in range(steps):
             asked: list[torch.Tensor] = []
 
@@ -113,7 +115,7 @@ def _copied(state: TrainingState) -> TrainingState:
 
 
 def _upload_by_tick(contender: Contender, bench: Bench) -> Iterator[Row]:
-    """One upload for many steps instead of several small ones in each; random numbers drawn beforehand."""
+    """One upload for many steps instead of several small ones in each."""
     with tempfile.TemporaryDirectory() as folder, products(contender.precision):
         runner = Runner(contender.params(bench.tiny), bench, Path(folder))
         tape = _recorded(runner, bench)
@@ -139,7 +141,9 @@ def _channels_first(contender: Contender, bench: Bench) -> Iterator[Row]:
         other = Runner(contender.params(bench.tiny), bench, Path(folder, "other"))
         for network in (other.state.generator, other.state.discriminator, other.state.average):
             network.to(memory_format=torch.contiguous_format)
-        yield _row(usual.rates(), other.rates())
+        rates = usual.rates()
+        with patch.object(draws, "to_network", lambda images: to_network(images).contiguous()):
+            yield _row(rates, other.rates())
 
 
 def _graph(contender: Contender, bench: Bench) -> Iterator[Row]:
@@ -149,10 +153,10 @@ def _graph(contender: Contender, bench: Bench) -> Iterator[Row]:
     """
     with tempfile.TemporaryDirectory() as folder, products(contender.precision):
         runner = Runner(contender.params(bench.tiny), bench, Path(folder))
-        usual = runner.rates()
+        runner.steps(runner.every)
         with _Captured(runner, bench) as captured:
             exact = captured.is_exact()
-            rates = [captured.rate(200) for _ in range(3)]
+            usual, rates = captured.rates(captured.eager), captured.rates(captured.graph.replay)
         yield _row(usual, rates) | {"same_bits": exact, "without_penalty": runner.every > 1}
 
 
@@ -164,7 +168,12 @@ class _Captured:
         runner.state.step = 1 + runner.state.step // runner.every * runner.every  # one without a lazy penalty
         self.tape = Tape(bench.device)
         saved = _copied(runner.state)
-        self.tape.record(2, lambda: step.train_step(runner.state, self.training.train, self.training.draws))
+
+        def one_step() -> None:
+            step.train_step(runner.state, self.training.train, self.training.draws)
+            runner.state.step += runner.every
+
+        self.tape.record(2, one_step)
         self.state = runner.state = saved
         for optimizer in (self.state.generator_optimizer, self.state.discriminator_optimizer):
             for group in optimizer.param_groups:
@@ -187,14 +196,14 @@ class _Captured:
             self.start = [value.clone() for value in _tensors(self.state)]
             self.tape.place(0)
             with torch.cuda.graph(self.graph):
-                self._eager()
+                self.eager()
             self._patches = stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._patches.close()
 
-    def _eager(self) -> None:
+    def eager(self) -> None:
         self.losses.copy_(step.train_step(self.state, self.training.train, self.training.draws))
 
     def _warm_up(self) -> None:
@@ -204,7 +213,7 @@ class _Captured:
         with torch.cuda.stream(side):
             for number in range(3):
                 self._ready(number)
-                self._eager()
+                self.eager()
         torch.cuda.current_stream().wait_stream(side)
 
     def _ready(self, number: int) -> None:
@@ -213,7 +222,7 @@ class _Captured:
 
     def is_exact(self) -> bool:
         """Whether two replays leave the bits of two eager steps from the same state."""
-        eager, replayed = (self._after_two(run) for run in (self._eager, self.graph.replay))
+        eager, replayed = (self._after_two(run) for run in (self.eager, self.graph.replay))
         return all(torch.equal(a, b) for a, b in zip(eager, replayed, strict=True))
 
     def _after_two(self, run: Callable[[], None]) -> list[torch.Tensor]:
@@ -226,15 +235,19 @@ class _Captured:
         self.bench.synchronize()
         return [value.clone() for value in _tensors(self.state)]
 
-    def rate(self, steps: int) -> float:
-        """Images a second."""
+    def rates(self, run: Callable[[], None]) -> list[float]:
+        """Images a second of steps without a lazy penalty, three times."""
+        steps = max(2, round(0.5 / self._seconds(run, 2) * 2))
+        return [steps * self.training.per_step / self._seconds(run, steps) for _ in range(3)]
+
+    def _seconds(self, run: Callable[[], None], steps: int) -> float:
         self.bench.synchronize()
         began = time.perf_counter()
         for number in range(steps):
             self._ready(number)
-            self.graph.replay()
+            run()
         self.bench.synchronize()
-        return steps * self.training.per_step / (time.perf_counter() - began)
+        return time.perf_counter() - began
 
 
 def _tensors(state: TrainingState) -> list[torch.Tensor]:

@@ -182,7 +182,8 @@ def _limit(bench: Bench) -> Iterator[Row]:
 def _rate(contender: Contender, bench: Bench) -> Iterator[Row]:
     limit = limits(bench)[contender.precision]
     with tempfile.TemporaryDirectory() as folder, products(contender.precision):
-        runner = Runner(contender.params(bench.tiny), bench, Path(folder))
+        params = contender.params(bench.tiny)
+        runner = Runner(params, bench, Path(folder))
         flops = runner.flops_per_image()
         rates = runner.rates()
         rate = statistics.median(rates)
@@ -191,21 +192,23 @@ def _rate(contender: Contender, bench: Bench) -> Iterator[Row]:
             "rates": rates,
             "gflop_per_image": flops / 1e9,
             "of_matrix_limit": rate * flops / (limit * 1e12),
+            "penalty_in_fp32": params.train.penalised,  # whatever the precision of the rest
         }
 
 
 def _against_plain(bench: Bench) -> Iterator[Row]:
     """`conv-64` in bf16 and the tutorial's loop, in turns."""
     with tempfile.TemporaryDirectory() as folder:
-        count, batch = (64, 8) if bench.tiny else (8192, 256)
+        count, batch = (64, 8) if bench.tiny else (21_000, 256)  # an epoch for all rounds: workers start once
         pictures.jpeg_folder(Path(folder, "jpeg"), count, None)
         torch.use_deterministic_algorithms(False)
         plain = PlainLoop(Path(folder, "jpeg"), batch, bench.device, 4 if bench.tiny else 64, 2 if bench.tiny else 14)
         runner = Runner(CONTENDERS[0].params(bench.tiny), bench, Path(folder, "ours"))
         rates: dict[str, list[float]] = {"plain": [], "ours": []}
         for _ in range(1 if bench.tiny else ROUNDS):
-            plain.run(2)
-            rates["plain"].append(plain.run(2 if bench.tiny else 25))
+            with products("tf32"):  # in convolutions, as PyTorch does unless told otherwise
+                plain.run(2)
+                rates["plain"].append(plain.run(2 if bench.tiny else 25))
             torch.use_deterministic_algorithms(True)
             rates["ours"] += runner.rates(1, 1.0)
             torch.use_deterministic_algorithms(False)
@@ -229,7 +232,7 @@ def _profile(contender: Contender, bench: Bench) -> Iterator[Row]:
         averages = recorded.key_averages()
         times = {event.key: event.self_device_time_total if gpu else event.self_cpu_time_total for event in averages}
         counts = {event.key: event.count for event in averages}
-        moved = [key for key in counts if "memcpy" in key.lower() or "memset" in key.lower()]
+        moved = [key for key in counts if times[key] > 0 and ("memcpy" in key.lower() or "memset" in key.lower())]
         kernels = [key for key in counts if times[key] > 0 and key not in moved]
         busy = sum(times.values()) / 1e6
         longest = sorted(kernels, key=lambda key: -times[key])[:15]
@@ -243,7 +246,8 @@ def _profile(contender: Contender, bench: Bench) -> Iterator[Row]:
 
 
 def _overhead(bench: Bench) -> Iterator[Row]:
-    for what, measured, aim in overhead.measure(bench.device, 0.1 if bench.tiny else 12):
+    overhead.measure(bench.device, 0.1)  # CUDA's start is not counted
+    for what, measured, aim in overhead.measure(bench.device, 0.1 if bench.tiny else 60):
         yield {"what": what, "measured": measured, "aim": aim}
 
 
@@ -256,6 +260,8 @@ from facegan.cli.recipe import recipe
 from facegan.cli.yaml_file import text
 from facegan.params_yaml import parse_params
 from facegan.training.device import make_deterministic
+import facegan
+assert Path(facegan.__file__).is_relative_to(Path.cwd()), facegan.__file__
 device, name, batch = torch.device(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 make_deterministic(device)
 params = parse_params(text(recipe(Path(), name)))
@@ -270,11 +276,12 @@ with tempfile.TemporaryDirectory() as folder:
 def _before(name: str, bench: Bench) -> Iterator[Row]:
     """A recipe's step in an earlier revision of this project (a folder with its src and benchmarks), and today's."""
     assert bench.before is not None
+    before = bench.before.resolve()
     batch = 2 if bench.device.type == "cpu" else 64
     command = [sys.executable, "-c", _EARLIER, str(bench.device), name, str(batch)]
-    path = os.pathsep.join([str(bench.before / "src"), str(bench.before), os.environ.get("PYTHONPATH", "")])
+    path = os.pathsep.join([str(before / "src"), str(before), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "PYTHONPATH": path}
-    done = subprocess.run(command, cwd=bench.before, env=environment, capture_output=True, text=True, timeout=150)
+    done = subprocess.run(command, cwd=before, env=environment, capture_output=True, text=True, timeout=150)
     if done.returncode != 0:
         raise RuntimeError(f"the earlier revision failed: {done.stderr[-400:]}")
     earlier = statistics.median(json.loads(done.stdout.splitlines()[-1]))

@@ -265,7 +265,7 @@ class OnnxParams(Block):
 
 
 class EvaluateParams(Block):
-    extractor: Annotated[str, Field(pattern=r"^(random|inception|.+\.onnx)$")]
+    extractor: Annotated[str, Field(pattern=r"^(face|random|inception|.+\.onnx)$")]
     generated: Annotated[int, Field(ge=2)]
     inception: InceptionParams
     onnx: OnnxParams

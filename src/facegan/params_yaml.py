@@ -142,6 +142,6 @@ _PATTERNS = {
         ("duration", "tick", "evaluate_every", "over"),
         "should be a number and a unit, such as '60 kimg' or '25 epochs'",
     ),
-    "extractor": "should be random, inception or the path of an .onnx file",
+    "extractor": "should be face, random, inception or the path of an .onnx file",
     "handle": "should be pinned, such as 'splcher/animefacedataset/versions/3'",
 }

@@ -1,4 +1,4 @@
-"""The benchmark for GPUs, tried on the CPU: all of it runs, with no more than a bare GPU machine has."""
+"""The benchmark for GPUs, tried on the CPU: every part runs, with no more than a bare GPU machine has."""
 
 import importlib.metadata
 import io
@@ -110,8 +110,8 @@ def test_speed_is_told_beside_the_plain_loop_and_the_matrix_limit(results: list[
 
 
 def test_trainings_leave_their_scores_and_a_grid(results: list[dict[str, Any]]) -> None:
-    (scores,) = of_part(results, "faces", "scores")
-    assert {"fd_random", "recall_random", "sliced_wasserstein", "checkerboard_energy"} <= set(scores)
+    scores = {name for space in of_part(results, "faces", "scores") for name in space}
+    assert {"fd_random", "fd_face", "recall_face", "sliced_wasserstein", "checkerboard_energy"} <= scores
     assert of_part(results, "pictures", "names") == [["conv-64.png"]]
 
 
@@ -205,7 +205,7 @@ def faulty_items(bench: Bench) -> list[Item]:
 def test_an_item_that_fails_costs_its_own_results_and_no_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("benchmarks.gpu.bench.LEAST_PATIENCE", 20.0)
+    monkeypatch.setattr("benchmarks.gpu.bench.LEAST_PATIENCE", 30.0)
     bench = Bench(torch.device("cpu"), tmp_path, time.time() + 300)
     failed = run_items(bench, [item.key for item in faulty_items(bench)], faulty_items)
     rows = [json.loads(line) for line in (tmp_path / "results.jsonl").read_text().splitlines()]
@@ -215,7 +215,7 @@ def test_an_item_that_fails_costs_its_own_results_and_no_others(
     errors = {row["item"]: row["error"] for row in rows if "error" in row}
     assert "crashed" in errors["dies"]
     assert "illegal memory access" in errors["raises"]
-    assert "no result after 20 s" in errors["hangs"]
+    assert "no result after 30 s" in errors["hangs"]
     assert [row["item"] for row in rows if "skipped" in row] == ["long"]
 
 

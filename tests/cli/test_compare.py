@@ -36,7 +36,7 @@ def two_runs(
         path = root / "params.yaml"
         path.write_text(path.read_text().replace("generated: 16", "generated: 17"))
         report = root / REPORTS / "evaluate.json"
-        report.write_text(re.sub(r'("fd_random": \{[^}]*"at_n": )[0-9.]+', r"\g<1>12.3456789", report.read_text()))
+        report.write_text(re.sub(r'("fd_face": \{[^}]*"at_n": )[0-9.]+', r"\g<1>12.3456789", report.read_text()))
         record_run(project)
     client = MlflowClient(project.server().uri)
     runs = client.search_runs([client.get_experiment_by_name("facegan").experiment_id], order_by=["start_time"])
@@ -97,10 +97,10 @@ def test_the_table_shows_what_differs_and_the_scores_of_each_in_the_asked_order(
         values = dict(zip(runs, ("16", "17"), strict=True))
         assert asked["evaluate.generated"] == [values[name] for name in order]
         assert "train.batch" not in asked and "seed" not in asked
-        value, real = asked["fd_random"][order.index(runs[1])].split(" (real ")
+        value, real = asked["fd_face"][order.index(runs[1])].split(" (real ")
         assert value.startswith("12.35 ±") and float(real.split(")")[0]) > 0
-        assert {"kid_random", "sliced_wasserstein", "ms_ssim"} <= set(asked)
-        assert not {"fd_random_n", "d_real", "step_loss_generator", "data/pictures_train"} & set(asked)
+        assert {"kid_face", "sliced_wasserstein", "ms_ssim"} <= set(asked)
+        assert not {"fd_face_n", "d_real", "step_loss_generator", "data/pictures_train"} & set(asked)
         assert lines[-1] == ["compare.html"]
 
 
@@ -110,7 +110,7 @@ def test_the_page_shows_the_same_with_the_last_grids_side_by_side(
     assert facegan("compare", *runs, "--out", "pages/two.html").out.endswith("pages/two.html\n")
     page = Page(Path("pages/two.html"))
     assert all(name in page.texts for name in runs)
-    assert {"16", "17", "evaluate.generated", "fd_random"} <= set(page.texts)
+    assert {"16", "17", "evaluate.generated", "fd_face"} <= set(page.texts)
     assert any(text.startswith("12.35 ±") for text in page.texts)
     last = (project_root / REPORTS / "train/samples/000000064.png").read_bytes()
     from PIL import Image
@@ -126,7 +126,7 @@ def test_without_names_all_runs_are_compared_with_the_oldest(runs: list[str], fa
     ended = facegan("compare")
     lines = ended.out.splitlines()
     assert re.split(r"  +", lines[0])[1:] == runs
-    (row,) = (line for line in lines if line.startswith("kid_random "))
+    (row,) = (line for line in lines if line.startswith("kid_face "))
     assert row.index(" base") < row.index("≈")
 
 
@@ -225,10 +225,10 @@ def test_other_formats_hold_the_same_scores(runs: list[str], facegan: Command) -
     assert document["parameters"]["evaluate.generated"] == dict(zip(map(run_id, runs), ("16", "17"), strict=True))
     rows = list(csv.DictReader(Path("two.csv").read_text().splitlines()))
     assert [(row["score"], row["run"]) for row in rows] == [(row["score"], row["run"]) for row in document["scores"]]
-    changed = next(row for row in document["scores"] if row["score"] == "fd_random" and row["run"] == runs[1])
+    changed = next(row for row in document["scores"] if row["score"] == "fd_face" and row["run"] == runs[1])
     assert changed["at_n"] == 12.3456789 and float(rows[1]["at_n"]) == 12.3456789
     markdown = Path("two.md").read_text()
-    assert f"| score | {runs[0]} | {runs[1]} |" in markdown and "| Frechet distance (`fd_random`) |" in markdown
+    assert f"| score | {runs[0]} | {runs[1]} |" in markdown and "| Frechet distance (`fd_face`) |" in markdown
     assert not Path("compare.html").exists()
 
 
@@ -272,6 +272,6 @@ def test_git_revisions_and_experiments_are_compared_with_runs(
 def test_the_spread_that_is_shown_is_the_one_that_decides(runs: list[str], facegan: Command) -> None:
     """Of a kernel distance the standard error, not the published spread over subsets."""
     out = facegan("compare", *runs, "--out", "two.json").out
-    shown = next(row for row in json.loads(Path("two.json").read_text())["scores"] if row["score"] == "kid_random")
-    (line,) = (line for line in out.splitlines() if line.startswith("kid_random "))
+    shown = next(row for row in json.loads(Path("two.json").read_text())["scores"] if row["score"] == "kid_face")
+    (line,) = (line for line in out.splitlines() if line.startswith("kid_face "))
     assert f"± {shown['error']:.2g} " in line and f"{shown['error']:.2g}" != f"{shown['std']:.2g}"

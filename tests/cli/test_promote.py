@@ -20,7 +20,7 @@ from facegan.tracking.registry import CHAMPION, Decision, Registry
 
 
 def change(project: Project, **values: Any) -> None:
-    """``change(project, promotion__score="kid_random")``."""
+    """``change(project, promotion__score="kid_face")``."""
     params = read_yaml((project.root / "params.yaml").read_text(), "params.yaml")
     for key, value in values.items():
         block, name = key.split("__")
@@ -32,8 +32,8 @@ def another(project: Project, facegan: Command, better: float, **score: Any) -> 
     """Register a model of the same training whose Frechet distance is so much smaller."""
     report = read_json(project.root / REPORTS / "evaluate.json")
     for key in ("value", "at_n"):
-        report["fd_random"][key] -= better
-    report["fd_random"] |= score
+        report["fd_face"][key] -= better
+    report["fd_face"] |= score
     write_json(project.root / REPORTS / "evaluate.json", report)
     ended = facegan("register")
     assert ended.code == 0, ended
@@ -78,7 +78,7 @@ def test_what_is_registered_tells_its_scores_its_lineage_and_its_card(registered
     version = Registry(registered.server(), "facegan").version("1")
     assert version is not None
     report = read_json(registered.root / REPORTS / "evaluate.json")
-    assert float(version.tags["score.fd_random"]) == pytest.approx(report["fd_random"]["at_n"], rel=1e-5)
+    assert float(version.tags["score.fd_face"]) == pytest.approx(report["fd_face"]["at_n"], rel=1e-5)
     assert version.tags["facegan.training_key"] == read_json(registered.root / EXPORTED / "config.json")["training_key"]
     card = (registered.root / EXPORTED / "MODEL_CARD.md").read_text()
     assert version.card == card.replace("![samples](samples.png)\n\n", "")  # MLflow's page does not find it

@@ -79,7 +79,7 @@ class Bench:
 
 def scored(value: float, n: int = 40) -> dict[str, Any]:
     entry = {"value": value, "at_n": value, "floor": 0.1, "n": n}
-    report = {"fd_random": entry, "protocol": {"pictures": "same", "scores": {}}, "warnings": []}
+    report = {"fd_face": entry, "protocol": {"pictures": "same", "scores": {}}, "warnings": []}
     return {"report": report, "experiment": "one", "best_images": 1, "parameters": 1, "images_per_second": 1.0}
 
 
@@ -294,7 +294,7 @@ def test_mlflow_shows_the_best_so_far_once_and_how_it_ended(
         found.end([page])
     (run,) = parents(finished)
     client = mlflow.MlflowClient(finished.server().uri)
-    best = client.get_metric_history(run.info.run_id, "best_fd_random_at_n")
+    best = client.get_metric_history(run.info.run_id, "best_fd_face_at_n")
     assert sorted((entry.step, entry.value) for entry in best) == [(1, 3e-4), (2, 1e-4), (3, 1e-4), (4, 5e-5)]
     assert run.info.status == "FINISHED" and [entry.path for entry in client.list_artifacts(run.info.run_id)] == [
         page.name

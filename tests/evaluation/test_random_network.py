@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from facegan.evaluation.random_network import random_extractor
+from facegan.evaluation.random_network import SPACE, random_extractor
 from facegan.evaluation.statistics import FeatureStatistics, frechet_distance
 
 CPU = torch.device("cpu")
@@ -53,7 +53,7 @@ def test_it_is_told_apart_from_fid() -> None:
     extractor = random_extractor(CPU)
     assert extractor.name == "random"
     assert extractor.suffix == "_random"
-    assert extractor.protocol == {"resize": "none"}
+    assert extractor.protocol == {"resize": "none", "space": SPACE}
 
 
 def test_features_of_a_picture_do_not_depend_on_its_company(faces: torch.Tensor) -> None:

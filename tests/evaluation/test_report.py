@@ -47,6 +47,7 @@ def report() -> dict[str, Any]:
         },
         "protocol": {
             "extractor": "random",
+            "space": "a fixed random network",
             "extractor_sha256": "ab" * 32,
             "generated": 1000,
             "real": 1234,
@@ -127,10 +128,10 @@ def test_the_page_shows_every_score_its_floor_and_the_whole_protocol(
         assert f"<dt>{name.replace('_', ' ')}</dt><dd>{value}</dd>" in page
 
 
-def test_random_scores_are_said_to_be_no_fid(tmp_path: Path, report: dict[str, Any], config: dict[str, Any]) -> None:
-    assert "no FID" in write(tmp_path / "random", report, config)
-    report["protocol"]["extractor"] = "inception"
-    assert "no FID" not in write(tmp_path / "more" / "inception", report, config)
+def test_random_scores_are_said_to_be_not_fid(tmp_path: Path, report: dict[str, Any], config: dict[str, Any]) -> None:
+    assert "not FID" in write(tmp_path / "random", report, config)
+    del report["protocol"]["space"]
+    assert "not FID" not in write(tmp_path / "more" / "inception", report, config)
 
 
 def test_nothing_in_the_page_is_taken_for_markup(
@@ -183,7 +184,7 @@ def test_every_score_says_which_way_is_better_and_what_it_sees(
 ) -> None:
     page = write(tmp_path / "out", report, config)
     row = page[page.index("Frechet distance<br>") :].split("</tr>")[0]
-    assert ">lower</td>" in row and f">{', '.join(SEES['fd'])}</td>" in row
+    assert ">lower</td>" in row and f">{', '.join(SEES['fd_random'])}</td>" in row
     for corruption in CORRUPTIONS:
         assert corruption in row
 

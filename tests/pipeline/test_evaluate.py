@@ -54,7 +54,7 @@ def test_again_it_leaves_the_same_bytes_with_the_cache_or_without(project: Proje
 def test_every_score_has_a_protocol_a_spread_and_a_floor(project: Project) -> None:
     report = json.loads((project.root / REPORTS / "evaluate.json").read_text())
     scores = set(report) - {"protocol", "warnings"}
-    assert scores >= {"fd_random", "sliced_wasserstein", "ms_ssim", "color_distance", "checkerboard_energy"}
+    assert scores >= {"fd_face", "sliced_wasserstein", "ms_ssim", "color_distance", "checkerboard_energy"}
     assert set(report["protocol"]["scores"]) == scores
     for name in scores:
         assert {"value", "std", "floor", "n"} <= set(report[name]), name

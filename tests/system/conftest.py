@@ -142,7 +142,7 @@ def assert_whole(clone: Clone, run_id: str) -> None:
     assert {f"{int(path.split('+step+')[1].split('+')[0]):09d}" for path in entries if "/samples+" in path} == grids
     run = client.get_run(run_id)
     report = json.loads((clone.root / "reports/evaluate.json").read_text())
-    assert run.data.metrics["fd_random"] == report["fd_random"]["value"]
+    assert run.data.metrics["fd_face"] == report["fd_face"]["value"]
     assert run.info.status == "FINISHED"
     weights = {entry.path for entry in client.list_artifacts(run_id, "weights")}
     assert {"weights/generator.safetensors", "weights/discriminator.safetensors"} <= weights

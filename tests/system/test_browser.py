@@ -35,7 +35,7 @@ def test_mlflow_shows_the_run_its_curves_and_its_grids_over_time(finished: Clone
         expect(page.get_by_text(run.info.run_name).first).to_be_visible(timeout=PATIENCE)
         page.goto(f"{address}/{run.info.run_id}/model-metrics")
         page.mouse.move(500, 700)
-        for name in ("d_fake", "fd_random", "loss_generator", "score"):
+        for name in ("d_fake", "fd_face", "loss_generator", "score"):
             scroll_to(page, page.get_by_text(name, exact=True))
         steps = {path.stem.lstrip("0") or "0" for path in (finished.root / "reports/train/samples").glob("*.png")}
         slider = page.locator('[role="slider"][aria-valuemax="960"][aria-valuenow="0"]')

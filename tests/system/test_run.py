@@ -156,7 +156,7 @@ def test_an_experiment_is_compared_with_the_revision_it_started_from(finished: C
     output = clone.run("facegan", "compare", "HEAD", "fewer", "--out", "change.md", "--out", "compare.html")
     lines = {line.split("  ")[0]: line for line in output.splitlines()}
     assert lines["evaluate.generated"].split()[1:] == ["40", "30"]
-    assert "refused: n 30, not 40" in lines["fd_random"]
+    assert "refused: n 30, not 40" in lines["fd_face"]
     assert "| Memorization (`memorization`) |" in (clone.root / "change.md").read_text()
     assert (clone.root / "compare.html").read_text().count("<img") == 2  # pictures from DVC's cache
     assert "holds no reports/evaluate.json" in clone.run("facegan", "compare", "HEAD~1", code=1)

@@ -47,13 +47,13 @@ def test_every_trial_is_told_and_scored(studied: tuple[Clone, str]) -> None:
     clone, said = studied
     lines = said.splitlines()
     begun = [place for place, line in enumerate(lines) if re.search(r"trial \d of 2 on cpu", line)]
-    ended = [place for place, line in enumerate(lines) if re.search(r"trial \d: fd_random", line)]
+    ended = [place for place, line in enumerate(lines) if re.search(r"trial \d: fd_face", line)]
     assert len(begun) == len(ended) == 2 and max(begun) < min(ended)  # side by side
-    assert all(f"{run['report']['fd_random']['at_n']:.4g}" in said for run in results(clone))
+    assert all(f"{run['report']['fd_face']['at_n']:.4g}" in said for run in results(clone))
     page = (clone.root / "study/index.html").read_text(encoding="utf-8")
     assert "What mattered" in page and page.count("data:image/png;base64,") == 5  # two grids, three figures
     assert "http" not in page  # opens anywhere
-    assert all(len(run["report"]["protocol"]) > 3 and run["report"]["fd_random"]["n"] == 36 for run in results(clone))
+    assert all(len(run["report"]["protocol"]) > 3 and run["report"]["fd_face"]["n"] == 36 for run in results(clone))
     assert not list((clone.root / ".facegan/studies").glob("*/*"))  # no copy is left
 
 
@@ -62,8 +62,8 @@ def test_every_training_is_an_experiment_and_a_row_below_the_study(studied: tupl
     (study,), trainings = runs(clone)
     assert study.info.status == "FINISHED" and study.data.params["search"] == "train.lr_generator"
     assert len(trainings) == 2
-    best = min(results(clone), key=lambda run: run["report"]["fd_random"]["at_n"])
-    assert study.data.metrics["best_fd_random_at_n"] == best["report"]["fd_random"]["at_n"]
+    best = min(results(clone), key=lambda run: run["report"]["fd_face"]["at_n"])
+    assert study.data.metrics["best_fd_face_at_n"] == best["report"]["fd_face"]["at_n"]
     for run in trainings:
         assert run.info.status == "FINISHED" and run.data.tags["mlflow.parentRunId"] == study.info.run_id
     names = {run.data.tags["facegan.experiment"] for run in trainings}

@@ -47,7 +47,7 @@ def test_a_flipped_parameter_and_back_shows_two_runs_each_with_its_numbers(finis
     runs = {run.data.params["train.lr_generator"]: run for run in clone.runs()}
     assert len(runs) == len(clone.runs()) == 2
     assert_whole(clone, first.info.run_id)
-    assert runs["0.001"].data.metrics["fd_random"] != runs["0.0002"].data.metrics["fd_random"]
+    assert runs["0.001"].data.metrics["fd_face"] != runs["0.0002"].data.metrics["fd_face"]
 
 
 def test_another_evaluation_is_a_new_row_without_training_again(finished: Clone, tmp_path: Path) -> None:

@@ -42,8 +42,8 @@ def test_everything_that_the_outputs_hold_is_there(server: Server, run_spec: Run
             expected = [(int(row["images"]), float(row[key])) for row in table if row[key]]
             assert [(step, value) for step, value, _ in rows[key]] == expected
     report = json.loads((project_root / REPORTS / "evaluate.json").read_text())
-    assert [value for _, value, _ in rows["fd_random"]] == [report["fd_random"]["value"]]
-    assert [value for _, value, _ in rows["fd_random_floor"]] == [report["fd_random"]["floor"]]
+    assert [value for _, value, _ in rows["fd_face"]] == [report["fd_face"]["value"]]
+    assert [value for _, value, _ in rows["fd_face_floor"]] == [report["fd_face"]["floor"]]
     assert rows["data/pictures_train"]
     files = set(artifacts(client, run_id))
     assert {

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from facegan.evaluation.extractor import Extractor
+from facegan.evaluation.face_network import face_extractor
 from facegan.evaluation.inception import inception_extractor
 from facegan.evaluation.onnx_network import onnx_extractor
 from facegan.evaluation.random_network import random_extractor
@@ -13,6 +14,7 @@ from facegan.params import EvaluateParams
 
 # By name; any other is the path of an ONNX file.
 EXTRACTORS: dict[str, Callable[[EvaluateParams, Path, torch.device], Extractor]] = {
+    "face": lambda params, root, device: face_extractor(device),
     "random": lambda params, root, device: random_extractor(device),
     "inception": lambda params, root, device: inception_extractor(params.inception, root, device),
 }

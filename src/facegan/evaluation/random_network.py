@@ -9,12 +9,14 @@ from torch.nn import functional
 from facegan.data.batches import to_network
 from facegan.evaluation.extractor import Extractor
 
+SPACE = "a fixed random network, which sees colour and texture but no layout"
+
 
 def random_extractor(device: torch.device) -> Extractor:
     """A fixed random convolutional network (random embeddings: Naeem et al., 2020, section 5).
 
     Four strided convolutions with LeakyReLU; the features are the mean and the standard deviation of every channel of
-    every layer, over the picture. It needs no download; its numbers compare runs with each other, and are no FID.
+    every layer, over the picture. It needs no download; its numbers compare runs with each other, and are not FID.
     """
     source = torch.Generator().manual_seed(20200)
     widths = (3, 16, 32, 64, 128)
@@ -34,4 +36,4 @@ def random_extractor(device: torch.device) -> Extractor:
             features += [mean, deviation]
         return torch.cat(features, 1)
 
-    return Extractor("random", "_random", digest, 2 * sum(widths[1:]), {"resize": "none"}, extract)
+    return Extractor("random", "_random", digest, 2 * sum(widths[1:]), {"resize": "none", "space": SPACE}, extract)

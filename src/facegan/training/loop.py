@@ -28,7 +28,7 @@ from facegan.training.state import TrainingState, weights
 from facegan.training.step import COLUMNS, train_step
 from facegan.training.working import WorkingFolder
 
-NORM_BATCHES = 4  # of latents, to re-estimate batch-norm statistics
+NORM_LATENTS = 1024  # to re-estimate batch-norm statistics from; of 256, colours were off by two grey levels
 
 
 class Stopped(Exception):
@@ -235,7 +235,8 @@ class Training:
 
     def _refresh_norms(self, state: TrainingState) -> None:
         count = max(self.train.batch, 64)
-        drawn = (self.inputs.draw(count, self.seed, "norms", number) for number in range(NORM_BATCHES))
+        batches = -(-NORM_LATENTS // count)
+        drawn = (self.inputs.draw(count, self.seed, "norms", number) for number in range(batches))
         with self._precision():
             ema.refresh(
                 state.average,

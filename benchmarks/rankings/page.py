@@ -1,0 +1,44 @@
+"""The section of ``docs/SCORES.md`` on how well scores rank generators."""
+
+from collections.abc import Sequence
+
+from benchmarks.rankings.correlation import Ranking, ranking
+from benchmarks.rankings.scores import ORACLE, PICTURES, SIDE_OF_ORACLE, Row
+
+SETS = ("real", "drawn")
+
+
+def rankings(rows: Sequence[Row]) -> dict[str, dict[str, Ranking]]:
+    """By score and set of pictures, the best first: by the lower of its correlations on the two sets."""
+    sets = {name: [row for row in rows if row["pictures"] == name] for name in SETS}
+    names = [name for name in rows[0]["scores"] if name != ORACLE]
+    found = {name: {of: ranking(part, name) for of, part in sets.items()} for name in names}
+    return dict(sorted(found.items(), key=lambda item: -min(each.spearman for each in item[1].values())))
+
+
+def section(rows: Sequence[Row]) -> str:
+    """The Markdown."""
+    trainings = sorted({row["training"] for row in rows})
+    lines = [
+        "## Which score ranks generators",
+        "",
+        f"Written by `python -m benchmarks.rankings`: {len(rows)} checkpoints of {len(trainings)} trainings at 64x64 "
+        f"({', '.join(trainings)}), {PICTURES:,} pictures a side, in the order of each score and in that of the "
+        f"Frechet distance in the space of an ImageNet network ({SIDE_OF_ORACLE:,} a side). Spearman's and Kendall's "
+        "rank correlation, with standard errors by bootstrap over trainings; `within` is Spearman's inside one "
+        "training, the mean and the least.",
+        "",
+        "| score | real: Spearman | Kendall | within | drawn: Spearman | Kendall | within |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, by_set in rankings(rows).items():
+        cells = []
+        for of in SETS:
+            found = by_set[of]
+            cells += [
+                f"{found.spearman:.2f} ± {found.spearman_error:.2f}",
+                f"{found.kendall:.2f} ± {found.kendall_error:.2f}",
+                f"{found.mean_within:.2f}, {found.least_within:.2f}",
+            ]
+        lines.append(f"| `{name}` | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
