@@ -96,7 +96,7 @@ SEES: dict[str, tuple[str, ...]] = {
     "recall_random": ("blur", "colour shift", "dropped modes", "duplicates"),
     "density_random": ("colour shift", "upsampling"),
     "coverage_random": ("noise", "colour shift", "dropped modes", "duplicates", "upsampling"),
-    "sliced_wasserstein": ("blur", "noise", "moved eyes", "dropped modes", "duplicates", "upsampling"),
+    "sliced_wasserstein": ("blur", "noise", "dropped modes", "duplicates", "upsampling"),
     "ms_ssim": ("blur",),
     "color_distance": ("noise", "colour shift", "dropped modes", "duplicates"),
     "checkerboard_energy": ("upsampling",),
