@@ -24,12 +24,13 @@ from facegan.data.synthetic import draw, sample_factors
 from facegan.evaluation.comparison import at_its_floor, badness, error
 from facegan.evaluation.extractor import Extractor
 from facegan.evaluation.face_network import face_extractor
-from facegan.evaluation.metrics import CORRUPTIONS as NAMES
-from facegan.evaluation.metrics import SEES, metric, sees
+from facegan.evaluation.metrics import metric
 from facegan.evaluation.pixels import RealPictures, copies, pixel_scores
 from facegan.evaluation.random_network import random_extractor
 from facegan.evaluation.reference import reference
 from facegan.evaluation.scores import Scores, extracted, feature_scores, measured
+from facegan.evaluation.sensitivity import CORRUPTIONS as NAMES
+from facegan.evaluation.sensitivity import SEES, sees
 from facegan.evaluation.spread import certain
 from facegan.params import PreprocessParams
 from facegan.randomness import generator

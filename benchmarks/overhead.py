@@ -12,6 +12,7 @@ from facegan.params_yaml import load_params
 from facegan.tracking.journal import Journal
 from facegan.training import loop
 from facegan.training.device import make_deterministic
+from facegan.training.judge import Judgement
 from facegan.training.working import WorkingFolder
 
 
@@ -37,7 +38,7 @@ def measure(device: torch.device, kimg: float = 12) -> list[tuple[str, str, str]
         with Journal(Path(folder)) as journal:
             training = loop.Training(
                 params.model, train, 1, images, Labels.none(len(images)), device, WorkingFolder(Path(folder)), journal,
-                score=lambda _: 0.0, stopping=lambda: False, checkpoint_seconds=10,
+                judge=lambda _: Judgement(0.0), stopping=lambda: False, checkpoint_seconds=10,
             )  # fmt: skip
             began = time.perf_counter()
             training.run()

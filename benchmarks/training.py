@@ -15,6 +15,7 @@ from facegan.params import ModelParams, TrainParams
 from facegan.params_yaml import load_params, parse_params
 from facegan.tracking.journal import Journal
 from facegan.training.device import make_deterministic
+from facegan.training.judge import Judgement
 from facegan.training.loop import Training
 from facegan.training.state import TrainingState
 from facegan.training.step import COLUMNS
@@ -54,7 +55,7 @@ class Ours:
             device,
             working,
             Journal(folder),
-            score=lambda _: 0.0,
+            judge=lambda _: Judgement(0.0),
             stopping=lambda: False,
         )
         rows = self.training.plan.steps_per_tick

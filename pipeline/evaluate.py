@@ -15,12 +15,13 @@ from facegan.data.manifest import SPLITS, read_manifest
 from facegan.errors import FaceganError
 from facegan.evaluation.comparison import at_its_floor
 from facegan.evaluation.features import build_extractor
+from facegan.evaluation.last import score_last
 from facegan.evaluation.metrics import scores_of
 from facegan.evaluation.reference import SCORING_SEED, reference
 from facegan.evaluation.report import write_report
 from facegan.evaluation.sharing import Processes
 from facegan.evaluation.suite import Real, evaluate_generator
-from facegan.exporting.model import load_generator
+from facegan.exporting.model import LAST, load_generator
 from facegan.files import new_folder, write_json
 from facegan.progress import progress
 from facegan.training.device import choose_device, describe, make_deterministic
@@ -62,12 +63,19 @@ def _evaluate(project: Project, processes: Processes) -> None:
         ) from error
     if processes.rank > 0:
         return
+    last = None
+    if config["last"]["images"] != config["best"]["images"]:
+        network, _ = load_generator(project.root / TRAINED, LAST)
+        network.to(device)
+        last = score_last(network, params.model.latent, real, held, extractor, generated, seed, device, done)
     done.report["protocol"]["params"] = params.evaluate.model_dump_json()
     with new_folder(project.root / REPORTS / "evaluate") as folder:
-        write_report(folder, done, real, project.root / REPORTS / "train", config)
+        write_report(folder, done, real, project.root / REPORTS / "train", config, last)
     write_json(project.root / REPORTS / "evaluate.json", done.report)
     for text in done.report["warnings"]:
         print(f"evaluate: {text}")
+    if last is not None and last.better:
+        print(f"evaluate: the last weights are better than the best by {', '.join(last.better)}; the report shows both")
     for name, score in scores_of(done.report).items():
         print(f"evaluate: {name} {at_its_floor(score):.4g}, real pictures {score['floor']:.4g}, at {score['n']} a side")
 

@@ -2,10 +2,8 @@
 
 import os
 import sys
-from collections.abc import Callable
 
 import torch
-from torch import nn
 
 from facegan.cli.command import Stop, run_stage
 from facegan.cli.project import REPORTS, SHARDS, TRAINED, Project
@@ -13,14 +11,12 @@ from facegan.data.batches import load_split
 from facegan.data.labels import Labels
 from facegan.data.manifest import read_manifest
 from facegan.errors import FaceganError
-from facegan.evaluation.face_network import face_extractor
-from facegan.evaluation.judge import quick_score
-from facegan.params import Params
 from facegan.randomness import Inputs
 from facegan.tracking.feed import Feed, remove, set_aside
 from facegan.tracking.journal import Journal
 from facegan.tracking.lineage import RunSpec, environment, training_key, write_environments
 from facegan.training.device import choose_device, describe, make_deterministic
+from facegan.training.judge import build_judge
 from facegan.training.loop import Stopped, Training
 from facegan.training.outputs import write_history, write_models
 from facegan.training.working import hold, unfinished
@@ -55,7 +51,14 @@ def train(project: Project) -> None:
                     device,
                     folder,
                     journal,
-                    score=_judge(params, pictures.images, labels, device),
+                    judge=build_judge(
+                        params.train.judge,
+                        pictures.images,
+                        Inputs(params.model.latent, labels.table),
+                        params.seed,
+                        project.home,
+                        device,
+                    ),
                     stopping=stop,
                     checkpoint_seconds=_checkpoint_seconds(),
                 )
@@ -86,13 +89,7 @@ def train(project: Project) -> None:
             remove(folder.path)
         else:
             set_aside(folder.path, project.state)
-    print(f"train: done; the best weights are those at {state.best_images / 1000:.1f} kimg")
-
-
-def _judge(params: Params, images: torch.Tensor, labels: Labels, device: torch.device) -> Callable[[nn.Module], float]:
-    """The score that chooses the best weights: on inputs and pictures of its own, never those of `evaluate`."""
-    inputs = Inputs(params.model.latent, labels.table)
-    return quick_score(images, face_extractor(device), inputs, params.seed, device)
+    print(f"train: done; the best weights by train.judge are those at {state.best_images / 1000:.1f} kimg")
 
 
 def _checkpoint_seconds() -> float:

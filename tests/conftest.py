@@ -27,13 +27,15 @@ settings.load_profile("facegan")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+# Threads that wait for each other are slow on a busy machine. Here, so that fixtures of a module have one too.
+torch.set_num_threads(1)
+
+
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    """Threads that wait for each other are slow on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    """For the next test too, whatever this one sets."""
     yield
-    torch.set_num_threads(threads)
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session", autouse=True)

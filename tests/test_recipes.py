@@ -10,8 +10,6 @@ from torch import nn
 from facegan.cli.recipe import recipe
 from facegan.cli.yaml_file import text
 from facegan.data.labels import Labels
-from facegan.evaluation.judge import quick_score
-from facegan.evaluation.random_network import random_extractor
 from facegan.exporting.model import load_generator
 from facegan.exporting.onnx import export_onnx, parity
 from facegan.networks import build_discriminator, build_generator
@@ -19,6 +17,7 @@ from facegan.params import Params
 from facegan.params_yaml import parse_params
 from facegan.randomness import Inputs
 from facegan.tracking.journal import Journal
+from facegan.training.judge import build_judge
 from facegan.training.loop import Plan, Training
 from facegan.training.outputs import write_models
 from facegan.training.schedule import images_in
@@ -75,10 +74,10 @@ def test_it_trains_and_is_exported_as_it_was_trained(name: str, tmp_path: Path) 
     if params.model.labels:
         names = {"eyes": ["blue", "red", "green"], "hair": ["long", "short"]}
         labels = Labels(names, torch.stack([torch.arange(40) % 4 - 1, torch.arange(40) % 2], 1))
-    score = quick_score(images, random_extractor(CPU), Inputs(params.model.latent, labels.table), 1, CPU)
+    judge = build_judge("fd_random", images, Inputs(params.model.latent, labels.table), 1, ROOT, CPU)
     with Journal(tmp_path / "work") as journal:
         folder = WorkingFolder(tmp_path / "work")
-        training = Training(params.model, params.train, 1, images, labels, CPU, folder, journal, score, lambda: False)
+        training = Training(params.model, params.train, 1, images, labels, CPU, folder, journal, judge, lambda: False)
         start = training._fresh()
         state = training.run()
         write_models(training, state, "key", tmp_path / "models")

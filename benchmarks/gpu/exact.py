@@ -21,7 +21,7 @@ from benchmarks.gpu.recipes import (
     start_state,
 )
 from facegan.evaluation.face_network import face_extractor
-from facegan.evaluation.judge import generate, quick_score
+from facegan.evaluation.generation import generate
 from facegan.evaluation.pixels import RealPictures, pixel_scores
 from facegan.evaluation.reference import reference
 from facegan.evaluation.scores import draw, feature_scores
@@ -29,8 +29,9 @@ from facegan.exporting.onnx import export_onnx, parity
 from facegan.params import Params
 from facegan.randomness import Inputs
 from facegan.tracking.journal import Journal, read_rows
+from facegan.training.judge import build_judge
 
-STEPS, TICK, KILLED_AT = 5, 2, 3
+STEPS, TICK, KILLED_AT = 4, 3, 2
 ONE_OF_EACH = ("conv-64", "keras-64", "wgan-gp-64", "hinge-sn-64", "conditional-64", "stylegan2-64", "r3gan-64")
 
 
@@ -83,10 +84,10 @@ def _digest(params: Params, bench: Bench, kill: bool = False) -> str:
 
     with tempfile.TemporaryDirectory() as folder:
         inputs = Inputs(params.model.latent, labels_for(params, len(images)).table)
-        score = quick_score(images, face_extractor(bench.device), inputs, params.seed, bench.device)
+        judge = build_judge(params.train.judge, images, inputs, params.seed, Path.cwd(), bench.device)
         for _ in range(2 if kill else 1):  # a checkpoint after every step
             with Journal(Path(folder)) as journal:
-                training = build_training(params, images, bench.device, Path(folder), journal, score, stopping, 0.0)
+                training = build_training(params, images, bench.device, Path(folder), journal, judge, stopping, 0.0)
                 try:
                     training.run()
                 except Killed:

@@ -15,7 +15,7 @@ from benchmarks.gpu.recipes import all_recipes, build_training, load_recipe
 from benchmarks.gpu.speed import Runner
 from facegan.evaluation.extractor import Extractor
 from facegan.evaluation.face_network import face_extractor
-from facegan.evaluation.judge import generate, quick_score
+from facegan.evaluation.generation import generate
 from facegan.evaluation.onnx_network import onnx_extractor
 from facegan.evaluation.pixels import RealPictures, pixel_scores
 from facegan.evaluation.random_network import random_extractor
@@ -26,6 +26,7 @@ from facegan.params import OnnxParams, Params
 from facegan.pictures import write_grid
 from facegan.randomness import Inputs
 from facegan.tracking.journal import Journal
+from facegan.training.judge import build_judge
 from facegan.training.schedule import images_in
 
 # In order of worth: recipe, minutes. Those that do not exist yet are passed over.
@@ -53,10 +54,10 @@ def _train(name: str, minutes: float, bench: Bench) -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as folder:
         params = _lasting(params, len(images), minutes, bench, Path(folder, "rate"))
         inputs = Inputs(params.model.latent)
-        score = quick_score(images, face_extractor(bench.device), inputs, params.seed, bench.device)
+        judge = build_judge(params.train.judge, images, inputs, params.seed, Path.cwd(), bench.device)
         working = Path(folder, "training")
         with Journal(working) as journal:
-            training = build_training(params, images, bench.device, working, journal, score)
+            training = build_training(params, images, bench.device, working, journal, judge)
             bench.synchronize()
             began = time.perf_counter()
             state = training.run()

@@ -12,6 +12,7 @@ from facegan.data.labels import Labels
 from facegan.params import Params
 from facegan.params_yaml import parse_params
 from facegan.tracking.journal import Journal
+from facegan.training.judge import Judgement
 from facegan.training.loop import Training
 from facegan.training.state import TrainingState
 from facegan.training.step import COLUMNS
@@ -77,7 +78,7 @@ def build_training(
     device: torch.device,
     folder: Path,
     journal: Journal,
-    score: Callable[[nn.Module], float] = lambda _: 0.0,
+    judge: Callable[[nn.Module], Judgement] = lambda _: Judgement(0.0),
     stopping: Callable[[], bool] = lambda: False,
     checkpoint_seconds: float = 1e9,
 ) -> Training:
@@ -86,7 +87,7 @@ def build_training(
     working.samples.mkdir(parents=True, exist_ok=True)
     labels = labels_for(params, len(images))
     return Training(
-        params.model, params.train, params.seed, images, labels, device, working, journal, score, stopping,
+        params.model, params.train, params.seed, images, labels, device, working, journal, judge, stopping,
         checkpoint_seconds,
     )  # fmt: skip
 

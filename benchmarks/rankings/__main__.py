@@ -9,10 +9,9 @@ import argparse
 import json
 import os
 import sys
-import warnings
 from pathlib import Path
 
-from benchmarks.rankings.page import section
+from benchmarks.rankings.page import rankings, section
 from benchmarks.rankings.scores import Oracle, score_all
 from benchmarks.rankings.trainings import RECIPES, picture_set, train_all
 from benchmarks.sections import replace_section
@@ -36,9 +35,7 @@ def main() -> None:
     rows = score_all(options.folder, RECIPES, Oracle.of(options.oracle))
     lines = [json.dumps(row) for row in rows]
     TABLE.write_text("[\n" + ",\n".join(lines) + "\n]\n", encoding="utf-8")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of scores that are the same for all checkpoints
-        text = section(rows)
+    text = section(rows, rankings(rows))
     replace_section(SCORES, "rankings", text)
     print(text)
 

@@ -1,11 +1,9 @@
 """How well a score ranks generators: rank correlation with the oracle, over all trainings and within each."""
 
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import kendalltau, spearmanr
 
 from benchmarks.rankings.scores import ORACLE, Row
 
@@ -38,35 +36,46 @@ def ranking(rows: Sequence[Row], score: str) -> Ranking:
     """Of ``score`` over ``rows`` of one set of pictures."""
     ours, right = _values(rows, score), _values(rows, ORACLE)
     trainings = sorted({row["training"] for row in rows})
-    members = {name: [place for place, row in enumerate(rows) if row["training"] == name] for name in trainings}
+    members = {name: np.array([row["training"] == name for row in rows], float) for name in trainings}
     source = np.random.default_rng(1)
     chosen = [source.choice(trainings, len(trainings)) for _ in range(RESAMPLED)]
-    drawn = [[place for name in names for place in members[name]] for names in chosen]
+    times = np.array([np.sum([members[name] for name in names], axis=0) for names in chosen])
+    (spearman,), (kendall,) = correlations(ours, right, np.ones((1, len(rows))))
+    errors = [float(np.std(values, ddof=1)) for values in correlations(ours, right, times)]
+    enough = [name for name in trainings if members[name].sum() >= FEWEST]
+    within, _ = correlations(ours, right, np.array([members[name] for name in enough]).reshape(-1, len(rows)))
     return Ranking(
-        _spearman(ours, right),
-        _spread([_spearman(ours[places], right[places]) for places in drawn]),
-        _kendall(ours, right),
-        _spread([_kendall(ours[places], right[places]) for places in drawn]),
-        {name: _spearman(ours[places], right[places]) for name, places in members.items() if len(places) >= FEWEST},
+        float(spearman), errors[0], float(kendall), errors[1], dict(zip(enough, map(float, within), strict=True))
     )
+
+
+def correlations(ours: np.ndarray, right: np.ndarray, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Spearman's rho and Kendall's tau-b, float [b] each, of float [n] and [n], of which row k of ``times`` [b, n] says
+    how often each is in sample k. A score that is the same for all says nothing: 0.
+    """
+    ranks = [_ranks(values, times) for values in (ours, right)]
+    count = times.sum(1, keepdims=True)
+    centred = [rank - (times * rank).sum(1, keepdims=True) / count for rank in ranks]
+    signs = [np.sign(values[:, None] - values) for values in (ours, right)]
+
+    def over(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        return (times * a * b).sum(1)
+
+    def pairs(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        return ((times @ (a * b)) * times).sum(1)
+
+    return _share(over, *centred), _share(pairs, *signs)
+
+
+def _ranks(values: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """Float [b, n]: the rank of each value in each sample, the mean of those of its equals."""
+    return times @ (values[:, None] < values) + (times @ (values[:, None] == values) + 1) / 2
+
+
+def _share(of: Callable[[np.ndarray, np.ndarray], np.ndarray], first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    whole = np.sqrt(of(first, first) * of(second, second))
+    return np.divide(of(first, second), whole, out=np.zeros_like(whole), where=whole > 0)
 
 
 def _values(rows: Sequence[Row], score: str) -> np.ndarray:
     return np.array([row["scores"][score]["badness"] for row in rows])
-
-
-def _spearman(first: np.ndarray, second: np.ndarray) -> float:
-    return _zero_if_constant(float(spearmanr(first, second).statistic))
-
-
-def _kendall(first: np.ndarray, second: np.ndarray) -> float:
-    return _zero_if_constant(float(kendalltau(first, second).statistic))
-
-
-def _zero_if_constant(value: float) -> float:
-    """A score that is the same for all says nothing."""
-    return 0.0 if math.isnan(value) else value
-
-
-def _spread(values: list[float]) -> float:
-    return float(np.std(values, ddof=1))

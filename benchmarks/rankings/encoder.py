@@ -6,6 +6,7 @@ turned, shifted, recoloured and made worse; and how each picture was made worse.
 """
 
 import argparse
+import multiprocessing
 import sys
 import time
 from collections.abc import Callable
@@ -40,7 +41,8 @@ FAULT_WEIGHT = 4.0
 
 def drawn(count: int) -> tuple[Tensor, Tensor]:
     """Faces uint8 [count, 64, 64, 3], and the class of each factor int64 [count, factors]."""
-    with ProcessPoolExecutor() as pool:
+    # Spawned: a fork of a process whose torch has threads may wait for ever.
+    with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
         parts = list(pool.map(_drawn, range(0, count, 500), [min(500, count)] * -(-count // 500)))
     return torch.cat([images for images, _ in parts])[:count], torch.cat([labels for _, labels in parts])[:count]
 

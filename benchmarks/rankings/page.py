@@ -16,8 +16,8 @@ def rankings(rows: Sequence[Row]) -> dict[str, dict[str, Ranking]]:
     return dict(sorted(found.items(), key=lambda item: -min(each.spearman for each in item[1].values())))
 
 
-def section(rows: Sequence[Row]) -> str:
-    """The Markdown."""
+def section(rows: Sequence[Row], found: dict[str, dict[str, Ranking]]) -> str:
+    """The Markdown, of the rows and their ``rankings``."""
     trainings = sorted({row["training"] for row in rows})
     lines = [
         "## Which score ranks generators",
@@ -31,14 +31,14 @@ def section(rows: Sequence[Row]) -> str:
         "| score | real: Spearman | Kendall | within | drawn: Spearman | Kendall | within |",
         "|---|---|---|---|---|---|---|",
     ]
-    for name, by_set in rankings(rows).items():
+    for name, by_set in found.items():
         cells = []
         for of in SETS:
-            found = by_set[of]
+            each = by_set[of]
             cells += [
-                f"{found.spearman:.2f} ± {found.spearman_error:.2f}",
-                f"{found.kendall:.2f} ± {found.kendall_error:.2f}",
-                f"{found.mean_within:.2f}, {found.least_within:.2f}",
+                f"{each.spearman:.2f} ± {each.spearman_error:.2f}",
+                f"{each.kendall:.2f} ± {each.kendall_error:.2f}",
+                f"{each.mean_within:.2f}, {each.least_within:.2f}",
             ]
         lines.append(f"| `{name}` | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"

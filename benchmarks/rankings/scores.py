@@ -17,7 +17,7 @@ from facegan.data.batches import to_network
 from facegan.evaluation.comparison import badness, error
 from facegan.evaluation.extractor import Extractor
 from facegan.evaluation.face_network import WIDTHS, FaceEncoder, face_extractor, features_of
-from facegan.evaluation.judge import generate
+from facegan.evaluation.generation import generate
 from facegan.evaluation.onnx_network import onnx_extractor
 from facegan.evaluation.pixels import RealPictures, pixel_scores
 from facegan.evaluation.random_network import random_extractor

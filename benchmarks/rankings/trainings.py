@@ -18,6 +18,7 @@ from facegan.params import Params
 from facegan.params_yaml import load_params, validate_params
 from facegan.tracking.journal import Journal
 from facegan.training.device import make_deterministic
+from facegan.training.judge import Judgement
 from facegan.training.loop import NotFinite, Training
 from facegan.training.working import WorkingFolder
 
@@ -139,14 +140,14 @@ def train(folder: Path, recipe: Recipe) -> None:
     images = images[: len(images) * 9 // 10]  # the rest is held out
     saved = len(list(target.glob("*.safetensors")))
 
-    def keep(generator: nn.Module) -> float:
+    def keep(generator: nn.Module) -> Judgement:
         nonlocal saved
         content = save({name: value.contiguous() for name, value in generator.state_dict().items()})
         before = target / f"{min(saved * recipe.every, recipe.kimg):05d}.safetensors"
         if not (before.is_file() and before.read_bytes() == content):  # a resumed training may repeat a tick
             saved += 1
             write_atomic(target / f"{min(saved * recipe.every, recipe.kimg):05d}.safetensors", content)
-        return 0.0
+        return Judgement(0.0)
 
     with Journal(working.path) as journal:
         training = Training(
@@ -158,7 +159,7 @@ def train(folder: Path, recipe: Recipe) -> None:
             device,
             working,
             journal,
-            score=keep,
+            judge=keep,
             stopping=lambda: False,
         )
         try:

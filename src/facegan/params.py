@@ -18,6 +18,13 @@ from pydantic import (
 
 SIZES = (32, 64, 128, 256)
 PENALTIES = ("gradient_penalty", "r1", "r2")
+# Scores that need a generator and training pictures alone, in spaces that have a name; in those of Inception last.
+Judge = Literal[
+    "fd_face", "kid_face", "precision_face", "recall_face", "density_face", "coverage_face",
+    "fd_random", "kid_random", "precision_random", "recall_random", "density_random", "coverage_random",
+    "sliced_wasserstein", "ms_ssim", "color_distance", "checkerboard_energy",
+    "fid", "kid", "inception_score", "precision", "recall", "density", "coverage",
+]  # fmt: skip
 SHA256 = r"^[0-9a-f]{64}$"
 
 Count = Annotated[int, Field(ge=1)]
@@ -173,6 +180,38 @@ Momentum = Annotated[Annotated[Beta, Tag("number")] | _Scheduled, _EITHER]
 Weight = Annotated[Annotated[NotNegative, Tag("number")] | _Scheduled, _EITHER]
 
 
+class OnnxParams(Block):
+    sha256: Digest | None  # must be that of the file: a run depends on the network that scored it
+    input: str | None  # null is the only one
+    output: str | None
+    size: Annotated[int, Field(ge=8, le=1024)]  # pixels
+    range: Annotated[tuple[Finite, Finite], _AS_TUPLE]  # of black and of white
+    mean: Annotated[tuple[Finite, Finite, Finite], _AS_TUPLE]  # in that range, of R, G and B
+    deviation: Annotated[tuple[Positive, Positive, Positive], _AS_TUPLE]
+
+
+class OnnxJudge(Block):
+    """A score in the space of a network of one's own, as the judge of a training."""
+
+    score: Literal["fd", "kid", "precision", "recall", "density", "coverage"]
+    file: Annotated[str, Field(pattern=r"\.onnx$")]
+    sha256: Digest | None
+    input: str | None
+    output: str | None
+    side: Annotated[int, Field(ge=8, le=1024)]  # pixels; DVC's run cache would not look at a `size` in here
+    range: Annotated[tuple[Finite, Finite], _AS_TUPLE]
+    mean: Annotated[tuple[Finite, Finite, Finite], _AS_TUPLE]
+    deviation: Annotated[tuple[Positive, Positive, Positive], _AS_TUPLE]
+
+    def network(self) -> OnnxParams:
+        """How the file wants its pictures."""
+        values = self.model_dump(exclude={"score", "file", "side"})
+        return OnnxParams(size=self.side, **values)
+
+
+_JUDGE = Discriminator(lambda value: "file" if isinstance(value, dict | OnnxJudge) else "score")
+
+
 class TrainParams(Block):
     duration: Span
     batch: Annotated[int, Field(ge=2)]  # batch statistics need two
@@ -196,6 +235,7 @@ class TrainParams(Block):
     ema_kimg: Weight  # half-life; 0 keeps no average
     tick: Span  # between rows of the history and sample grids
     evaluate_every: Span  # between scores that choose the best weights; a whole number of ticks
+    judge: Annotated[Annotated[Judge, Tag("score")] | Annotated[OnnxJudge, Tag("file")], _JUDGE]  # that score
     samples: Annotated[int, Field(ge=1, le=1024)]  # pictures in a sample grid
 
     @property
@@ -252,16 +292,6 @@ class TrainParams(Block):
 class InceptionParams(Block):
     weights: str | None  # a file; null looks in torch hub's cache, then downloads
     sha256: Digest
-
-
-class OnnxParams(Block):
-    sha256: Digest | None  # must be that of the file: a run depends on the network that scored it
-    input: str | None  # null is the only one
-    output: str | None
-    size: Annotated[int, Field(ge=8, le=1024)]  # pixels
-    range: Annotated[tuple[Finite, Finite], _AS_TUPLE]  # of black and of white
-    mean: Annotated[tuple[Finite, Finite, Finite], _AS_TUPLE]  # in that range, of R, G and B
-    deviation: Annotated[tuple[Positive, Positive, Positive], _AS_TUPLE]
 
 
 class EvaluateParams(Block):

@@ -119,12 +119,13 @@ def nearest(key: str) -> str | None:
 
 def _explain(problem: Any) -> str:
     key = ".".join(str(part) for part in problem["loc"] if part not in ("number", "schedule"))
+    key = key.removesuffix(".score") if key == "train.judge.score" else key.replace("judge.file.", "judge.")
     match problem["type"]:
         case "extra_forbidden":
             near = nearest(key)
             return f"{key}: unknown key" + (f"; did you mean {near}?" if near else "")
         case "missing":
-            return f"{key}: missing; `facegan recipe show base` shows a complete file"
+            return f"{key}: missing; `facegan upgrade` adds it, `facegan recipe show base` shows a complete file"
         case "value_error":  # ours: the message names the key
             return str(problem["msg"]).removeprefix("Value error, ")
         case "model_type":
@@ -142,6 +143,7 @@ _PATTERNS = {
         ("duration", "tick", "evaluate_every", "over"),
         "should be a number and a unit, such as '60 kimg' or '25 epochs'",
     ),
+    "file": "should be the path of an .onnx file",
     "extractor": "should be face, random, inception or the path of an .onnx file",
     "handle": "should be pinned, such as 'splcher/animefacedataset/versions/3'",
 }

@@ -18,8 +18,9 @@ from benchmarks.corruptions import (
     verdict,
 )
 from facegan.evaluation import sliced_wasserstein
-from facegan.evaluation.metrics import SEES, metric, sees
+from facegan.evaluation.metrics import metric
 from facegan.evaluation.random_network import random_extractor
+from facegan.evaluation.sensitivity import SEES, sees
 
 COUNT = 300
 

@@ -8,7 +8,7 @@ from parameters import evaluate_params
 
 from evaluation.doubles import colours
 from facegan.errors import FaceganError
-from facegan.evaluation import features
+from facegan.evaluation import inception
 from facegan.evaluation.features import build_extractor
 from facegan.params import EvaluateParams
 
@@ -27,7 +27,7 @@ def test_the_offline_default_needs_no_file(tmp_path: Path, monkeypatch: pytest.M
 
 def test_inception_gets_its_own_parameters_and_the_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given = []
-    monkeypatch.setattr(features, "inception_extractor", lambda *arguments: given.append(arguments) or colours())
+    monkeypatch.setattr(inception, "inception_extractor", lambda *arguments: given.append(arguments) or colours())
     asked = params("inception", "weights.pth")
     build_extractor(asked, tmp_path, CPU)
     assert given == [(asked.inception, tmp_path, CPU)]

@@ -20,8 +20,8 @@ from evaluation.conftest import WeightsFile
 from evaluation.doubles import Replay
 from facegan.errors import FaceganError
 from facegan.evaluation.features import build_extractor
+from facegan.evaluation.generation import generate
 from facegan.evaluation.inception import build, load_weights
-from facegan.evaluation.judge import generate
 from facegan.evaluation.statistics import FeatureStatistics, frechet_distance
 from facegan.params import InceptionParams
 

@@ -85,7 +85,11 @@ def test_without_the_right_digest_it_says_which_it_is(tmp_path: Path) -> None:
         (("pooled",), {"output": "nope"}, r"evaluate\.onnx\.output: nope, and a\.onnx has the outputs pooled"),
         (("pooled",), {"input": "x"}, r"evaluate\.onnx\.input: x, and a\.onnx has the inputs image"),
         (("maps",), {}, r"'maps' of a\.onnx is \[2, 5, 16, 16\] for 2 pictures, and should be a vector for each"),
-        (("pooled",), {"size": 32}, r"a\.onnx does not take float32 \[2, 3, 32, 32\] as 'image'; evaluate\.onnx\.size"),
+        (
+            ("pooled",),
+            {"size": 32},
+            r"a\.onnx does not take float32 \[2, 3, 32, 32\] as 'image'; the size in evaluate",
+        ),
     ],
 )
 def test_what_does_not_fit_the_network_is_one_line(
@@ -110,3 +114,24 @@ def test_weights_in_other_files_are_refused(tmp_path: Path) -> None:
     path = write_onnx(tmp_path / "a.onnx", save_as_external_data=True, size_threshold=0)
     with pytest.raises(FaceganError, match=r"a\.onnx keeps weights in other files"):
         build(path)
+
+
+@pytest.mark.parametrize("inside_a_branch", [False, True])
+def test_a_constant_in_another_file_is_refused_wherever_it_is(tmp_path: Path, inside_a_branch: bool) -> None:
+    model = onnx.load(write_onnx(tmp_path / "a.onnx"))
+    weight = model.graph.initializer.pop()
+    (tmp_path / "weight").write_bytes(weight.raw_data)
+    onnx.external_data_helper.set_external_data(weight, "weight")
+    weight.ClearField("raw_data")
+    constant = helper.make_node("Constant", [], ["weight"], value=weight)
+    if inside_a_branch:
+        told = helper.make_tensor_value_info("weight", TensorProto.FLOAT, list(weight.dims))
+        branch = helper.make_graph([constant], "branch", [], [told])
+        always = helper.make_tensor("yes", TensorProto.BOOL, [], [True])
+        model.graph.node.insert(0, helper.make_node("Constant", [], ["yes"], value=always))
+        model.graph.node.insert(1, helper.make_node("If", ["yes"], ["weight"], then_branch=branch, else_branch=branch))
+    else:
+        model.graph.node.insert(0, constant)
+    (tmp_path / "a.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(FaceganError, match=r"a\.onnx keeps weights in other files"):
+        build(tmp_path / "a.onnx")

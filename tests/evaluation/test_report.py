@@ -11,8 +11,8 @@ from PIL import Image
 from evaluation.doubles import noise
 from facegan.data.labels import Labels
 from facegan.evaluation.figures import Figure
-from facegan.evaluation.metrics import CORRUPTIONS, SEES
 from facegan.evaluation.report import GRIDS, write_report
+from facegan.evaluation.sensitivity import CORRUPTIONS, SEES
 from facegan.evaluation.suite import Evaluation, Real
 from facegan.pictures import write_grid
 
@@ -64,7 +64,9 @@ def config() -> dict[str, Any]:
         "model": {"network": "conv"},
         "size": 32,
         "labels": {},
-        "best": {"images": 76_000, "score": 1.0},
+        "judge": "fd_face",
+        "best": {"images": 76_000, "score": 1.0, "error": 0.25},
+        "last": {"images": 80_000, "score": 2.5, "error": 0.25},
         "training_key": "4fa2<script>alert(1)</script>",
     }
 

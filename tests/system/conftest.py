@@ -30,6 +30,7 @@ TINY = {
     "train.tick": "0.16 kimg",
     "train.evaluate_every": "0.32 kimg",
     "train.samples": 4,
+    "train.judge": "fd_random",  # the quickest
     "evaluate.generated": 40,
     "export.samples": 4,
 }

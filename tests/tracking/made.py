@@ -126,6 +126,7 @@ def write_outputs(root: Path) -> None:
     from facegan.data.shards import summary, write_shards
     from facegan.data.source import open_source
     from facegan.files import write_json
+    from facegan.training.judge import Judgement
     from facegan.training.loop import Training
     from facegan.training.outputs import write_history, write_models
     from facegan.training.working import hold
@@ -152,7 +153,7 @@ def write_outputs(root: Path) -> None:
             torch.device("cpu"),
             folder,
             journal,
-            score=lambda network: next(scores),
+            judge=lambda network: Judgement(next(scores), 0.5),
             stopping=lambda: False,
         )
         state = training.run()

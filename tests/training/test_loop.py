@@ -21,14 +21,13 @@ from torch import nn
 
 from facegan import files
 from facegan.data.labels import Labels
-from facegan.evaluation.judge import quick_score
-from facegan.evaluation.random_network import random_extractor
 from facegan.networks import build_generator
 from facegan.params import TrainParams
 from facegan.randomness import Inputs
 from facegan.tracking.journal import NAME, Journal, read_rows
 from facegan.training import loop
 from facegan.training.draws import Draws
+from facegan.training.judge import Judgement, build_judge
 from facegan.training.loop import NotFinite, Plan, Stopped
 from facegan.training.state import TrainingState, weights
 from training.tiny import CPU, STEPS, TICK, Tiny
@@ -303,7 +302,11 @@ def test_the_best_weights_are_those_of_the_lowest_score(tiny: Tiny) -> None:
     with tiny.training("run", train=tiny.train(steps=8, every=2, score=2), score=score) as training:
         state = training.run()
         final = training.final_weights(state)
-    assert (state.best_score, state.best_images) == (1.0, 16)  # the first of two equal ones
+    assert (state.best, state.best_images, state.last) == (
+        Judgement(1.0, 0.5),
+        16,
+        Judgement(1.0, 0.5),
+    )  # the first of two equal ones
     assert all(torch.equal(value, held[1][name]) for name, value in final["generator"].items())
     assert any(not torch.equal(value, held[2][name]) for name, value in final["generator"].items())
     last = dict(state.average.named_parameters())
@@ -326,8 +329,9 @@ def test_the_judge_sees_the_average_with_its_norms_in_eval_mode(tiny: Tiny) -> N
 
 
 def test_the_real_judge_ends_a_tiny_training(tiny: Tiny) -> None:
-    score = quick_score(tiny.images, random_extractor(CPU), Inputs(8), 1, CPU)
-    first, again = (tiny.finish(name, score=score, train=tiny.train(steps=2, every=2, score=2)) for name in "ab")
+    judge = build_judge("fd_random", tiny.images, Inputs(8), 1, Path("."), CPU)
+    train = tiny.train(steps=2, every=2, score=2)
+    first, again = (tiny.finish(name, score=lambda network: judge(network).score, train=train) for name in "ab")
     assert first == again
     assert float(rows(first["reports/history.csv"])[0]["score"]) > 0
 

@@ -9,6 +9,7 @@ import torch
 from safetensors import safe_open
 
 from facegan.networks import build_discriminator, build_generator, initialise
+from facegan.training.judge import Judgement
 from facegan.training.state import TrainingState, portable, weights
 from facegan.training.step import train_step
 from training.tiny import Given, Tiny
@@ -45,7 +46,8 @@ def tensors(state: TrainingState) -> dict[str, torch.Tensor]:
 @pytest.fixture
 def trained(tiny: Tiny) -> TrainingState:
     state = steps(tiny, tiny.state(), 2)
-    state.best_score, state.best_images, state.best_weights = 0.1 + 0.2, 4, weights(state.average)
+    state.best, state.best_images, state.best_weights = Judgement(0.1 + 0.2, 0.1), 4, weights(state.average)
+    state.last = Judgement(0.7)
     return steps(tiny, state, 2, seed=1)
 
 
@@ -61,7 +63,7 @@ def test_a_checkpoint_is_read_back_to_the_bit(tiny: Tiny, trained: TrainingState
         assert found[name].dtype == value.dtype, name
         if not name.startswith("best/"):
             assert found[name].stride() == value.stride(), f"{name} lies in memory in another order"
-    assert (read.step, read.best_score, read.best_images) == (4, 0.1 + 0.2, 4)
+    assert (read.step, read.best, read.best_images, read.last) == (4, Judgement(0.1 + 0.2, 0.1), 4, Judgement(0.7))
 
 
 def test_training_goes_on_from_a_checkpoint_as_if_nothing_had_been(
@@ -105,7 +107,7 @@ def test_a_checkpoint_of_an_untrained_state_is_read_back(tiny: Tiny, tmp_path: P
     state.save(tmp_path / "a")
     read = tiny.state(seed=2)
     read.load(tmp_path / "a")
-    assert (read.step, read.best_score, read.best_weights) == (0, None, None)
+    assert (read.step, read.best, read.last, read.best_weights) == (0, None, None, None)
     assert all(torch.equal(value, tensors(state)[name]) for name, value in tensors(read).items())
 
 

@@ -12,6 +12,7 @@ from torch import nn
 from facegan.data.labels import Labels
 from facegan.params import ModelParams, TrainParams
 from facegan.tracking.journal import Journal
+from facegan.training.judge import Judgement
 from facegan.training.loop import Stopped, Training
 from facegan.training.outputs import write_history, write_models
 from facegan.training.state import TrainingState
@@ -49,6 +50,11 @@ class Given:
 
     def inside_networks(self, number: int) -> AbstractContextManager[None]:
         return nullcontext()
+
+
+def judged_by(score: Callable[[nn.Module], float], error: float | None = 0.5) -> Callable[[nn.Module], Judgement]:
+    """A judge that says what ``score`` says."""
+    return lambda network: Judgement(score(network), error)
 
 
 class Tiny:
@@ -110,7 +116,7 @@ class Tiny:
                 CPU,
                 folder,
                 journal,
-                score or self.score,
+                judged_by(score or self.score),
                 stopping,
                 checkpoint_seconds,
             )

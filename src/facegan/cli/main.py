@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from facegan.cli import compare, data, demo, doctor, generate, promote, recipe, retrain, serve, study
+from facegan.cli import compare, data, demo, doctor, generate, promote, recipe, retrain, serve, study, upgrade
 from facegan.cli.command import guarded
 
 
@@ -13,7 +13,7 @@ def main() -> None:
     )
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     commands = parser.add_subparsers(required=True, metavar="command")
-    for module in (recipe, data, generate, compare, study, promote, retrain, serve, demo, doctor):
+    for module in (recipe, upgrade, data, generate, compare, study, promote, retrain, serve, demo, doctor):
         module.add(commands)
     record = commands.add_parser(
         "record",

@@ -6,6 +6,7 @@ parameter that is searched, chosen by a sampler. Stopped, the same command goes 
 """
 
 import argparse
+import json
 import os
 import shlex
 import sys
@@ -141,6 +142,11 @@ def _plan(space: "Space", options: argparse.Namespace) -> "Plan":
             "--sampler grid lists them side by side"
         )
     prune = sampler == "tpe" if options.prune is None else options.prune
+    judges = {json.dumps(contender.document["train"]["judge"]) for contender in space.contenders}
+    if prune and (len(judges) > 1 or any(one.key.startswith("train.judge") for one in space.dimensions)):
+        raise FaceganError(
+            "study: --prune: scores of another train.judge cannot be set against each other; add --no-prune"
+        )
     return Plan(sampler, trials, options.seeds, options.images, prune)
 
 

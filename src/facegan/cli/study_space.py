@@ -232,7 +232,7 @@ def _stretch(document: CommentedMap, params: Params, images: int) -> None:
     train = document["train"]
     number, unit = params.train.duration.split()
     for key, value in train.items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and "over" in value:  # a schedule
             over, its_unit = value["over"].split()
             if its_unit.rstrip("s") != unit.rstrip("s"):
                 raise FaceganError(

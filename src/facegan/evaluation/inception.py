@@ -13,10 +13,17 @@ from facegan.evaluation.extractor import Extractor
 from facegan.files import sha256
 from facegan.params import InceptionParams
 
+# The weights that published scores are made with.
+PUBLISHED = InceptionParams(weights=None, sha256="6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2")
 
-def inception_extractor(params: InceptionParams, root: Path, device: torch.device) -> Extractor:
-    """pytorch-fid's InceptionV3, pool3 features (Heusel et al., 2017). Raises FaceganError without its weights."""
-    weights = load_weights(params, root)
+
+def inception_extractor(
+    params: InceptionParams, root: Path, device: torch.device, key: str = "evaluate.inception"
+) -> Extractor:
+    """pytorch-fid's InceptionV3, pool3 features (Heusel et al., 2017). Raises FaceganError without its weights, with
+    the ``key`` of params.yaml that asked for them.
+    """
+    weights = load_weights(params, root, key)
     protocol = {"resize": "bilinear to 299x299, inside pytorch-fid's InceptionV3"}
     # Without its bias, as published scores have it.
     return Extractor(
@@ -36,14 +43,15 @@ def features_of(weights: dict[str, torch.Tensor], device: torch.device) -> Calla
     return extract
 
 
-def load_weights(params: InceptionParams, root: Path) -> dict[str, torch.Tensor]:
+def load_weights(params: InceptionParams, root: Path, key: str = "evaluate.inception") -> dict[str, torch.Tensor]:
     """The tensors of the file that the parameters name, of the digest that they name. Raises FaceganError."""
-    path = _find(params, root)
+    path = _find(params, root, key)
     found = sha256(path)
     if found != params.sha256:
+        correct = ", or correct evaluate.inception.sha256" if key == "evaluate.inception" else ""
         raise FaceganError(
-            f"evaluate.inception: {path.name} has SHA-256 {found[:12]}..., and params.yaml asks for "
-            f"{params.sha256[:12]}...; delete the file to download it again, or correct evaluate.inception.sha256"
+            f"{key}: {path.name} has SHA-256 {found[:12]}..., and should have {params.sha256[:12]}...; delete the "
+            f"file to download it again{correct}"
         )
     weights: dict[str, torch.Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     return weights
@@ -58,12 +66,12 @@ def build(weights: dict[str, torch.Tensor]) -> nn.Module:
     return network
 
 
-def _find(params: InceptionParams, root: Path) -> Path:
+def _find(params: InceptionParams, root: Path, key: str) -> Path:
     """The path given, else torch hub's cache, else a download into it."""
     if params.weights is not None:
         path = root / params.weights
         if not path.is_file():
-            raise FaceganError(f"evaluate.inception.weights: {params.weights} does not exist")
+            raise FaceganError(f"{key}.weights: {params.weights} does not exist")
         return path
     path = Path(torch.hub.get_dir(), "checkpoints", pytorch_fid.FID_WEIGHTS_URL.rsplit("/", 1)[1])
     if not path.is_file():
@@ -72,7 +80,7 @@ def _find(params: InceptionParams, root: Path) -> Path:
             torch.hub.download_url_to_file(pytorch_fid.FID_WEIGHTS_URL, str(path))
         except (OSError, RuntimeError) as error:
             raise FaceganError(
-                f"evaluate.inception: the Inception weights are not in {path.parent} and cannot be downloaded "
-                f"({error}); put {path.name} there, or set evaluate.extractor to random"
+                f"{key}: the Inception weights are not in {path.parent} and cannot be downloaded ({error}); put "
+                f"{path.name} there, or use a score that needs no download, such as fd_face"
             ) from error
     return path

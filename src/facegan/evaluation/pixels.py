@@ -1,5 +1,6 @@
 """Scores of pictures as they are, with no network between: detail, diversity, colour, copies, upsampling."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,12 +49,7 @@ def pixel_scores(real: RealPictures, fake: torch.Tensor, seed: int) -> dict[str,
     """Every score of uint8 ``fake`` [m, size, size, 3] that needs no network, each with spread, floor and count."""
     fake = fake[: len(real.first)]
     first, second = real.first[: len(fake)], real.second[: len(fake)]
-    return {
-        "sliced_wasserstein": _sliced_wasserstein(first, second, fake, seed),
-        "ms_ssim": _similarity(first, fake),
-        "color_distance": _color(first, second, fake),
-        "checkerboard_energy": _checkerboard(first, fake),
-    }
+    return {name: score(first, second, fake, seed) for name, score in PIXEL_SCORES.items()}
 
 
 def copies(real: RealPictures, fake: torch.Tensor) -> tuple[Nearest, dict[str, dict[str, Any]]] | None:
@@ -100,19 +96,19 @@ def _sliced_wasserstein(first: torch.Tensor, second: torch.Tensor, fake: torch.T
     return entry(_mean(values), std, _mean(floors), None, len(fake), **levels)
 
 
-def _similarity(first: torch.Tensor, fake: torch.Tensor) -> dict[str, Any]:
+def _similarity(first: torch.Tensor, second: torch.Tensor, fake: torch.Tensor, seed: int) -> dict[str, Any]:
     of_fake, of_first = (Share.of(pair_similarity(images)) for images in (fake, first))
     return entry(of_fake.value, of_fake.std, of_first.value, of_first.std, len(fake))
 
 
-def _color(first: torch.Tensor, second: torch.Tensor, fake: torch.Tensor) -> dict[str, Any]:
+def _color(first: torch.Tensor, second: torch.Tensor, fake: torch.Tensor, seed: int) -> dict[str, Any]:
     of_first, of_second, of_fake = (color_histograms(images) for images in (first, second, fake))
     group = groups(len(fake)).to(fake.device)
     std = jackknife(len(fake), lambda number: color_distance(of_first, of_fake[group != number]))
     return entry(color_distance(of_first, of_fake), std, color_distance(of_first, of_second), None, len(fake))
 
 
-def _checkerboard(first: torch.Tensor, fake: torch.Tensor) -> dict[str, Any]:
+def _checkerboard(first: torch.Tensor, second: torch.Tensor, fake: torch.Tensor, seed: int) -> dict[str, Any]:
     of_first, of_fake = line_spectra(first), line_spectra(fake)
     group = groups(len(fake)).to(fake.device)
 
@@ -120,6 +116,15 @@ def _checkerboard(first: torch.Tensor, fake: torch.Tensor) -> dict[str, Any]:
         return jackknife(len(spectra), lambda number: checkerboard(spectra[group != number]))
 
     return entry(checkerboard(of_fake), spread(of_fake), checkerboard(of_first), spread(of_first), len(fake))
+
+
+# By name, of uint8 pictures: real ones, others of those for the floor, generated ones; and a seed.
+PIXEL_SCORES: dict[str, Callable[[torch.Tensor, torch.Tensor, torch.Tensor, int], dict[str, Any]]] = {
+    "sliced_wasserstein": _sliced_wasserstein,
+    "ms_ssim": _similarity,
+    "color_distance": _color,
+    "checkerboard_energy": _checkerboard,
+}
 
 
 def _mean(values: list[float]) -> float:

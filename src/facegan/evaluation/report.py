@@ -10,8 +10,11 @@ import matplotlib
 import torch
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from facegan.evaluation.metrics import CORRUPTIONS, metric, scores_of, sees
+from facegan.evaluation.last import Last
+from facegan.evaluation.metrics import metric, scores_of
+from facegan.evaluation.sensitivity import CORRUPTIONS, sees
 from facegan.evaluation.suite import GRID, Evaluation, Real
+from facegan.exporting.model import judge_name
 from facegan.files import write_atomic, write_json
 from facegan.pictures import write_grid
 
@@ -21,10 +24,13 @@ from matplotlib import pyplot
 GRIDS = 12  # of the training, on the page
 
 
-def write_report(folder: Path, done: Evaluation, real: Real, training: Path, config: dict[str, Any]) -> None:
+def write_report(
+    folder: Path, done: Evaluation, real: Real, training: Path, config: dict[str, Any], last: Last | None = None
+) -> None:
     """``real.png``, ``generated.png``, ``curves.png``, one for each figure, and the self-contained ``index.html``.
 
-    ``training`` holds the training's ``history.csv`` and ``samples``. Scores of classes are in ``classes.json`` too.
+    ``training`` holds the training's ``history.csv`` and ``samples``. Scores of classes are in ``classes.json`` too,
+    those of the ``last`` weights in ``last.json`` with ``generated-last.png``, where they are others than the best.
     """
     report, manifest = done.report, real.manifest
     write_grid(folder / "real.png", torch.cat([real.train[:GRID], real.held_out[:GRID]])[:GRID])
@@ -33,6 +39,9 @@ def write_report(folder: Path, done: Evaluation, real: Real, training: Path, con
         write_grid(folder / f"{figure.name}.png", figure.pictures, figure.columns)
     write_atomic(folder / "curves.png", _curves(training / "history.csv"))
     write_json(folder / "classes.json", done.classes)
+    if last is not None:
+        write_grid(folder / "generated-last.png", last.grid)
+        write_json(folder / "last.json", last.told())
     pictures = {path.stem: _data_uri(path) for path in sorted(folder.glob("*.png"))}
     environment = Environment(
         loader=PackageLoader("facegan.evaluation", "pages"), autoescape=True, undefined=StrictUndefined
@@ -44,6 +53,8 @@ def write_report(folder: Path, done: Evaluation, real: Real, training: Path, con
         protocol=report["protocol"],
         figures=done.figures,
         classes=done.classes,
+        judge=judge_name(config),
+        disagreeing=last.beside(report) if last else [],
         pictures=pictures,
         grids=_grids(training / "samples", manifest["pictures"]["train"]),
         config=config,

@@ -1,6 +1,6 @@
 """The scores of a generator against real pictures, each with its real-against-real floor and its protocol."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from facegan.evaluation.extractor import BATCH, Extractor
+from facegan.evaluation.generation import generate
 from facegan.evaluation.inception_score import SPLITS, InceptionScore
-from facegan.evaluation.judge import generate
 from facegan.evaluation.kernel import kernel_distance
 from facegan.evaluation.metrics import metric
 from facegan.evaluation.neighbors import K_DENSITY, manifold_scores
@@ -105,25 +105,66 @@ def feature_scores(real: Reference, fake: Generated, extractor: Extractor, seed:
     Of the Frechet distance, ``at_n`` and ``floor`` are over n pictures a side and may be compared with each other, and
     ``value`` is over all. The others need no more than n a side.
     """
-    n, suffix = len(real.features_first), extractor.suffix
-    found: Scores = {
-        f"fd{suffix}" if suffix else "fid": entry(
-            frechet_distance(real.everything, fake.everything),
-            _frechet_spread(real.first, fake.features),
-            frechet_distance(real.first, real.second),
-            None,
-            n,
-            at_n=frechet_distance(real.first, fake.first),
-        ),
-        f"kid{suffix}": _kernel(real, fake, seed),
-    }
-    if extractor.classifier is not None:
-        found["inception_score"] = _inception_score(real, fake, extractor.classifier, seed)
-    if n > K_DENSITY:
-        floors = manifold_scores(real.features_first, real.features_second)
-        for name, share in manifold_scores(real.features_first, fake.features).items():
-            found[f"{name}{suffix}"] = share.beside(floors[name])
+    found: Scores = {}
+    for family in dict.fromkeys(FAMILY.values()):
+        found |= family(real, fake, extractor, seed)
     return found
+
+
+def frechet(real: Reference, fake: Generated, extractor: Extractor, seed: int) -> Scores:
+    """The Frechet distance; in Inception's space it is called FID."""
+    found = entry(
+        frechet_distance(real.everything, fake.everything),
+        _frechet_spread(real.first, fake.features),
+        frechet_distance(real.first, real.second),
+        None,
+        len(real.features_first),
+        at_n=frechet_distance(real.first, fake.first),
+    )
+    return {f"fd{extractor.suffix}" if extractor.suffix else "fid": found}
+
+
+def kernel(real: Reference, fake: Generated, extractor: Extractor, seed: int) -> Scores:
+    found = kernel_distance(real.features_first, fake.features, seed)
+    floor = kernel_distance(real.features_first, real.features_second, seed)
+    n = len(real.features_first)
+    error = {"error": found.error} if found.error is not None else {}
+    told = entry(found.mean, found.std, floor.mean, floor.std, n, subset_size=found.subset_size, **error)
+    return {f"kid{extractor.suffix}": told}
+
+
+def inception_score(real: Reference, fake: Generated, extractor: Extractor, seed: int) -> Scores:
+    """Where the extractor has a classifier."""
+    if extractor.classifier is None:
+        return {}
+    n = len(real.features_first)
+    # Splits are of consecutive pictures, and real ones may be sorted by class.
+    order = torch.randperm(n, generator=random_generator(seed, "inception score"))
+    of_real = InceptionScore(n)
+    of_real.update(real.features_first[order].to(extractor.classifier.device) @ extractor.classifier.T)
+    (value, std), (at_n, _) = (score.result() for score in fake.certainty)
+    floor, floor_std = of_real.result()
+    error = std / min(SPLITS, n) ** 0.5
+    return {"inception_score": entry(value, std, floor, floor_std, n, at_n=at_n, error=error)}
+
+
+def manifold(real: Reference, fake: Generated, extractor: Extractor, seed: int) -> Scores:
+    """Precision, recall, density and coverage, where there are enough pictures."""
+    if len(real.features_first) <= K_DENSITY:
+        return {}
+    floors = manifold_scores(real.features_first, real.features_second)
+    shares = manifold_scores(real.features_first, fake.features)
+    return {f"{name}{extractor.suffix}": share.beside(floors[name]) for name, share in shares.items()}
+
+
+# What measures each score in feature space, and some others with it.
+FAMILY: dict[str, Callable[[Reference, Generated, Extractor, int], Scores]] = {
+    "fd": frechet,
+    "fid": frechet,
+    "kid": kernel,
+    "inception_score": inception_score,
+    **dict.fromkeys(("precision", "recall", "density", "coverage"), manifold),
+}
 
 
 def protocol(
@@ -142,25 +183,6 @@ def protocol(
         "seed": seed,
         "scores": {name: f"{metric(name).definition}; against {metric(name).real}" for name in found},
     }
-
-
-def _kernel(real: Reference, fake: Generated, seed: int) -> dict[str, Any]:
-    found = kernel_distance(real.features_first, fake.features, seed)
-    floor = kernel_distance(real.features_first, real.features_second, seed)
-    n = len(real.features_first)
-    error = {"error": found.error} if found.error is not None else {}
-    return entry(found.mean, found.std, floor.mean, floor.std, n, subset_size=found.subset_size, **error)
-
-
-def _inception_score(real: Reference, fake: Generated, classifier: torch.Tensor, seed: int) -> dict[str, Any]:
-    n = len(real.features_first)
-    # Splits are of consecutive pictures, and real ones may be sorted by class.
-    order = torch.randperm(n, generator=random_generator(seed, "inception score"))
-    of_real = InceptionScore(n)
-    of_real.update(real.features_first[order].to(classifier.device) @ classifier.T)
-    (value, std), (at_n, _) = (score.result() for score in fake.certainty)
-    floor, floor_std = of_real.result()
-    return entry(value, std, floor, floor_std, n, at_n=at_n, error=std / min(SPLITS, n) ** 0.5)
 
 
 def _frechet_spread(real: FeatureStatistics, features: torch.Tensor) -> float | None:

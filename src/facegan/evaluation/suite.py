@@ -9,7 +9,7 @@ from torch import nn
 from facegan.data.labels import Labels
 from facegan.evaluation.extractor import Extractor
 from facegan.evaluation.figures import Figure, by_density, closest_to_training, truncation, walks
-from facegan.evaluation.judge import generate
+from facegan.evaluation.generation import generate
 from facegan.evaluation.labels import class_scores, label_accuracy, train_classifier
 from facegan.evaluation.pixels import RealPictures, copies, pixel_scores
 from facegan.evaluation.reference import SCORING_SEED, Progress, Reference

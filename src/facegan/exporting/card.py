@@ -4,15 +4,25 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from facegan.exporting.model import judge_name
 
-def model_card(config: dict[str, Any], report: dict[str, Any], parity: dict[str, Any]) -> str:
-    """Markdown; a pure function of the stage's inputs."""
+
+def model_card(config: dict[str, Any], report: dict[str, Any], parity: dict[str, Any], last_too: bool = False) -> str:
+    """Markdown; a pure function of the stage's inputs. ``last_too``: the last weights are shipped beside the best."""
     loader = PackageLoader("facegan.exporting", "shipped")
     environment = Environment(loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)  # noqa: S701 - Markdown
     protocol = report["protocol"]
     scores = {name: value for name, value in report.items() if name not in ("protocol", "warnings")}
     template = environment.get_template("MODEL_CARD.md.jinja")
     return (
-        template.render(config=config, scores=scores, protocol=protocol, warnings=report["warnings"], parity=parity)
+        template.render(
+            config=config,
+            judge=judge_name(config),
+            scores=scores,
+            protocol=protocol,
+            warnings=report["warnings"],
+            parity=parity,
+            last_too=last_too,
+        )
         + "\n"
     )

@@ -13,21 +13,36 @@ from facegan.files import read_json
 from facegan.networks import build_generator
 from facegan.params import ModelParams
 
+BEST, LAST = "generator", "generator-last"  # weights by the name of their file
+
+
+def last_is_as_good(config: dict[str, Any]) -> bool:
+    """Whether the last weights are others than the best, and no further from them than the judge's standard error."""
+    best, last = config["best"], config["last"]
+    return bool(last["images"] != best["images"] and last["score"] - best["score"] <= (best["error"] or 0.0))
+
+
+def judge_name(config: dict[str, Any]) -> str:
+    """In words, the score that chose the best weights."""
+    judge = config["judge"]
+    return judge if isinstance(judge, str) else f"{judge['score']} in the space of {judge['file']}"
+
 
 def classes(config: dict[str, Any]) -> tuple[int, ...]:
     """How many classes each column of labels has; none where the generator takes no labels."""
     return tuple(len(names) for names in config["labels"].values())
 
 
-def load_generator(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
-    """The generator of a trained or exported folder, in eval mode on the CPU, with its configuration."""
+def load_generator(folder: Path, which: str = BEST) -> tuple[nn.Module, dict[str, Any]]:
+    """The best (or last) generator of a trained or exported folder, in eval mode on the CPU, with its configuration."""
+    weights = f"{which}.safetensors"
     try:
-        for name in ("config.json", "generator.safetensors"):
+        for name in ("config.json", weights):
             if not (folder / name).is_file():
                 raise FaceganError(f"{folder} holds no model: {name} is missing")
         config = read_json(folder / "config.json")
         network = build_generator(ModelParams.model_validate(config["model"]), config["size"], classes(config))
-        network.load_state_dict(load_file(folder / "generator.safetensors"))
+        network.load_state_dict(load_file(folder / weights))
     except (SafetensorError, ValidationError, RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
         raise FaceganError(f"{folder} holds a damaged model: {str(error).splitlines()[0]}") from error
     return network.eval(), config

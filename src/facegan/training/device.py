@@ -32,7 +32,7 @@ def upload(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
 def make_deterministic(device: torch.device) -> None:
     """Deterministic algorithms, no autotuning, no TF32: the same parameters give the same bits here."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with it
-    torch.use_deterministic_algorithms(True)
+    torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms would import the compiler, for seconds
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cuda.matmul.allow_tf32 = False

@@ -22,6 +22,7 @@ from facegan.tracking.journal import Journal
 from facegan.training import ema
 from facegan.training.alarms import Watch, alarms, least_loss
 from facegan.training.draws import Draws
+from facegan.training.judge import Judgement
 from facegan.training.objectives import OBJECTIVES
 from facegan.training.schedule import images_in
 from facegan.training.state import TrainingState, weights
@@ -65,8 +66,8 @@ class Plan:
 class Training:
     """One training in its working folder. ``run`` begins, or goes on from the checkpoint that is there.
 
-    ``images`` is uint8 [n, size, size, 3] and is moved to ``device``; ``labels`` are theirs; ``score`` judges a
-    generator (lower is better) on pictures of its own; ``stopping`` is asked after every step.
+    ``images`` is uint8 [n, size, size, 3] and is moved to ``device``; ``labels`` are theirs; ``judge`` scores a
+    generator on pictures of its own; ``stopping`` is asked after every step.
     """
 
     model: ModelParams
@@ -77,7 +78,7 @@ class Training:
     device: torch.device
     folder: WorkingFolder
     journal: Journal
-    score: Callable[[nn.Module], float]
+    judge: Callable[[nn.Module], Judgement]
     stopping: Callable[[], bool]
     checkpoint_seconds: float = 30.0
 
@@ -182,16 +183,16 @@ class Training:
 
     def _judge(self, state: TrainingState, images: int) -> float:
         try:
-            score = self.score(state.average)
+            state.last = self.judge(state.average)
         except ValueError as error:  # its pictures have no finite statistics
             self.journal.write("alarm", images, alarm=f"no score: {error}")
             raise NotFinite(
                 f"train: the generator cannot be scored at {images} images ({error}); the last good state is kept; "
                 "try a lower train.lr_generator or train.lr_discriminator, or fp32"
             ) from error
-        if state.best_score is None or score < state.best_score:
-            state.best_score, state.best_images, state.best_weights = score, images, weights(state.average)
-        return score
+        if state.best is None or state.last.score < state.best.score:
+            state.best, state.best_images, state.best_weights = state.last, images, weights(state.average)
+        return state.last.score
 
     def _report(self, values: dict[str, float], images: int, rate: float, bar: "tqdm[None]") -> None:
         left = round((self.plan.steps * self.per_step - images) / rate)

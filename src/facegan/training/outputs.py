@@ -3,6 +3,7 @@
 import csv
 import io
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from facegan.training.working import WorkingFolder
 
 def write_models(training: Training, state: TrainingState, key: str, folder: Path) -> None:
     """``generator`` (the best average), ``generator-last`` and ``discriminator`` .safetensors, and ``config.json``."""
+    assert state.best is not None and state.last is not None  # the last tick always scores
     with new_folder(folder) as partial:
         for name, tensors in training.final_weights(state).items():
             write_atomic(partial / f"{name}.safetensors", save(tensors))
@@ -24,8 +26,10 @@ def write_models(training: Training, state: TrainingState, key: str, folder: Pat
             "model": training.model.model_dump(),
             "size": training.size,
             "labels": training.labels.names,
-            "images": state.step * training.train.batch,
-            "best": {"images": state.best_images, "score": state.best_score},
+            "images": state.step * training.per_step,
+            "judge": training.train.model_dump()["judge"],
+            "best": {"images": state.best_images, **asdict(state.best)},
+            "last": {"images": state.step * training.per_step, **asdict(state.last)},
             "latent": "standard normal",
             "range": [-1, 1],
             "seed": training.seed,

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,6 +14,7 @@ from torch import nn
 from facegan.files import write_atomic
 from facegan.networks import build_discriminator, build_generator, initialise
 from facegan.params import ModelParams, TrainParams
+from facegan.training.judge import Judgement
 
 Tensors = dict[str, torch.Tensor]
 
@@ -35,6 +36,7 @@ def set_rate(optimizer: torch.optim.Optimizer, lr: float, betas: tuple[float, fl
 class TrainingState:
     """Both networks, the averaged generator, both optimisers, the step, and what was best so far.
 
+    ``best`` is what the judge said at ``best_images``, ``last`` what it said last.
     ``losses`` float32 [steps in a tick, columns] holds the numbers of the tick under way, on the device.
     """
 
@@ -45,9 +47,10 @@ class TrainingState:
     discriminator_optimizer: torch.optim.Optimizer
     losses: torch.Tensor
     step: int = 0
-    best_score: float | None = None
+    best: Judgement | None = None
     best_images: int = 0
     best_weights: Tensors | None = None
+    last: Judgement | None = None
 
     @classmethod
     def start(
@@ -89,7 +92,8 @@ class TrainingState:
             for name, parameter in network.named_parameters():
                 tensors |= {f"{prefix}.{name}.{key}": value for key, value in optimizer.state[parameter].items()}
         tensors |= {f"best.{name}": value for name, value in (self.best_weights or {}).items()}
-        scalars = {"step": self.step, "best_score": self.best_score, "best_images": self.best_images}
+        judged = {name: asdict(said) if said else None for name, said in (("best", self.best), ("last", self.last))}
+        scalars = {"step": self.step, "best_images": self.best_images, **judged}
         write_atomic(path, save(portable(tensors), {"state": json.dumps(scalars)}))
 
     def load(self, path: Path) -> None:
@@ -108,10 +112,10 @@ class TrainingState:
                             place = torch.empty_like(parameter).copy_(value)  # the parameter's memory layout
                         optimizer.state[parameter][key] = place
             self.losses.copy_(tensors["losses"])
+            self.step, self.best_images = scalars["step"], scalars["best_images"]
+            self.best, self.last = (Judgement(**scalars[name]) if scalars[name] else None for name in ("best", "last"))
         except (SafetensorError, RuntimeError, KeyError, TypeError, OSError) as error:
             raise ValueError(f"{path.name} cannot be used: {error}") from error
-        self.step = scalars["step"]
-        self.best_score, self.best_images = scalars["best_score"], scalars["best_images"]
         self.best_weights = _below(tensors, "best") or None
 
     def _networks(self) -> dict[str, nn.Module]:

@@ -149,6 +149,12 @@ def draw(generator: Generator, options: argparse.Namespace) -> Image.Image:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, parents=[arguments()])
+    beside = Path(__file__).with_name("generator.onnx")
+    parser.add_argument(
+        "--model", type=Path, default=beside, help="an ONNX file; default the generator.onnx beside this"
+    )
     options = parser.parse_args()
-    draw(Generator(Path(__file__).with_name("generator.onnx")), options).save(options.out)
+    if not options.model.is_file():
+        raise SystemExit(f"error: --model: {options.model} does not exist")
+    draw(Generator(options.model), options).save(options.out)
     print(options.out)

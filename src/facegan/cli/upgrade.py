@@ -1,0 +1,68 @@
+"""`facegan upgrade`: give the params.yaml of an earlier version what it lacks, so that it means what it meant."""
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ruamel.yaml.comments import CommentedMap
+
+from facegan.cli.project import Project
+from facegan.cli.yaml_file import read_commented, write_commented
+
+
+@dataclass(frozen=True)
+class Addition:
+    """A key that was added to ``params.yaml``: where it goes, what it was before in effect, and what is said of it."""
+
+    block: str
+    key: str
+    after: str
+    value: Callable[[CommentedMap], Any]
+    comment: str
+
+
+def _judge(document: CommentedMap) -> str:
+    """The random network judged until there was the face encoder, which came with the extractor of that name."""
+    return "fd_face" if document.get("evaluate", {}).get("extractor") == "face" else "fd_random"
+
+
+# In the order of their coming; none is ever taken away.
+ADDITIONS = (Addition("train", "judge", "evaluate_every", _judge, "the score that chooses the best weights"),)
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser(
+        "upgrade", help="bring params.yaml of an earlier version up to date", description=__doc__
+    )
+    parser.set_defaults(run=lambda options: upgrade(Project.find()))
+
+
+def upgrade(project: Project) -> None:
+    """Add to params.yaml what it lacks; comments stay. Raises FaceganError, and writes nothing, for a broken file."""
+    path = project.root / "params.yaml"
+    document = read_commented(path)
+    added = added_to(document)
+    if added:
+        write_commented(path, document)
+        for name, value in added.items():
+            print(f"params.yaml: {name}: {value} added, which is what it was before")
+        print("`git diff params.yaml` shows the change; runs with the old file keep their rows in MLflow")
+    else:
+        project.params()
+        print("params.yaml is up to date")
+
+
+def added_to(document: CommentedMap) -> dict[str, Any]:
+    """Add what ``document`` lacks; gives the values by dotted key."""
+    added = {}
+    for addition in ADDITIONS:
+        block = document.get(addition.block)
+        if not isinstance(block, CommentedMap) or addition.key in block:
+            continue
+        keys = list(block)
+        place = keys.index(addition.after) + 1 if addition.after in block else len(keys)
+        value = addition.value(document)
+        block.insert(place, addition.key, value, comment=addition.comment)
+        added[f"{addition.block}.{addition.key}"] = value
+    return added

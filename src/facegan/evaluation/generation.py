@@ -1,0 +1,18 @@
+"""Pictures from a generator."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import nn
+
+from facegan.data.batches import input_batches, to_uint8
+from facegan.evaluation.extractor import BATCH
+
+
+def generate(network: nn.Module, inputs: tuple[torch.Tensor, ...], device: torch.device) -> Iterator[torch.Tensor]:
+    """uint8 [n, size, size, 3] in batches, in eval mode, from latents float [count, latent], and labels if any."""
+    network.eval()
+    for part in input_batches(inputs, device, BATCH):
+        with torch.no_grad():
+            pictures = to_uint8(network(*part))
+        yield pictures  # outside: the caller keeps the mode it was in
