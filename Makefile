@@ -9,7 +9,7 @@ export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
 
-.PHONY: help setup repro test test-system ui demo bench lint lock clean
+.PHONY: help setup repro test test-system campaign ui demo bench lint lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -29,10 +29,13 @@ repro: setup  ## run the pipeline: download, preprocess, train, evaluate, export
 	@echo; echo "Done. Pictures and scores: reports/evaluate/index.html; the run beside others: make ui"
 
 test: setup  ## unit tests
-	pytest tests --ignore=tests/system -n auto --dist loadfile
+	pytest tests --ignore=tests/system --ignore=tests/campaign -n auto --dist loadfile
 
 test-system: setup  ## whole runs: the real dvc, MLflow, kills, PostgreSQL, a browser (apt-get install chromium postgresql)
 	pytest tests/system -n auto --dist loadfile
+
+campaign: setup  ## what takes too long to test with every change
+	pytest tests/campaign
 
 ui: setup  ## open MLflow with all runs at http://127.0.0.1:5000
 	mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}" --host 127.0.0.1 --port 5000

@@ -275,6 +275,21 @@ def test_a_judge_may_do_what_it_likes_with_the_average_in_eval_mode(tiny: Tiny) 
     assert plain == meddled
 
 
+def test_norms_are_estimated_from_a_thousand_latents_whatever_the_batch(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 256, the colours of all pictures were off by two grey levels."""
+    seen: list[torch.Tensor] = []
+    monkeypatch.setattr(loop.ema, "refresh", lambda average, network, batches: seen.extend(part for (part,) in batches))
+    for batch in (4, 250):
+        seen.clear()
+        with tiny.training(str(batch), train=tiny.train(batch=batch)) as training:
+            training._refresh_norms(training._resume())
+        drawn = torch.cat(seen)
+        assert 1024 <= len(drawn) < 1024 + max(64, batch)
+        assert len(drawn.unique(dim=0)) == len(drawn)
+
+
 def test_sampling_leaves_the_training_generator_untouched(tiny: Tiny) -> None:
     with tiny.training("run") as training:
         state = training._resume()
