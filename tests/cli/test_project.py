@@ -10,7 +10,7 @@ from tracking.made import ROOT
 
 from facegan.cli.project import Project
 from facegan.errors import FaceganError
-from facegan.tracking.lineage import redact
+from facegan.tracking.errors import redact
 
 
 def git(folder: Path, *arguments: str) -> str:

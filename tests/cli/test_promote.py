@@ -8,7 +8,10 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from mlflow.exceptions import MlflowException
 from onnx import numpy_helper
+from requests.exceptions import ConnectionError as RequestsConnectionError
+from requests.exceptions import HTTPError
 from tracking.made import free_port, write_params
 
 from cli.running import Command, Ended
@@ -97,7 +100,7 @@ def test_a_memorizing_one_is_refused_for_that(registered: Project, facegan: Comm
     facegan("promote")
     change(registered, promotion__max_memorization=0.15)
     report = read_json(registered.root / REPORTS / "evaluate.json")
-    report["memorization"] = {"value": 0.9, "floor": 0.05, "n": 16, "std": 0.01}
+    report["memorization"] = {"value": 0.9, "floor": 0.05, "n": 16, "std": 0.01, "held_out_n": 100}
     write_json(registered.root / REPORTS / "evaluate.json", report)
     another(registered, facegan, 10.0)
     ended = facegan("promote")
@@ -168,9 +171,49 @@ def test_files_of_the_champion_that_are_gone_do_not_stop_one_that_is_comparable(
         path.unlink()
     another(registered, facegan, 10.0)
     refused = facegan("promote")
-    assert refused.code == 3 and "the scores of version 2 cannot be had" in refused.out
+    assert refused.code == 3 and "the scores of version 2 are gone" in refused.out
     assert champion(registered) == "2"
     assert facegan("promote", "--force", "its scores are lost").code == 0
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        RequestsConnectionError("connection reset by peer"),
+        HTTPError("500 Server Error"),
+        MlflowException("API request failed: 403"),
+        OSError(28, "No space left on device"),
+    ],
+)
+@pytest.mark.parametrize("call", ["download_artifacts", "load_text"])
+def test_a_store_that_fails_is_an_error_and_no_decision(
+    registered: Project, facegan: Command, monkeypatch: pytest.MonkeyPatch, fault: Exception, call: str
+) -> None:
+    facegan("promote")
+    another(registered, facegan, 10.0)
+    before = facegan("models").out
+
+    def fail(*arguments: Any, **more: Any) -> Any:
+        raise fault
+
+    with monkeypatch.context() as broken:
+        broken.setattr(f"mlflow.artifacts.{call}", fail)
+        assert "of version 2 cannot be fetched" in facegan("promote").error
+    assert facegan("models").out == before and champion(registered) == "1"
+    assert facegan("promote").code == 0  # when it is back
+
+
+def test_weights_that_were_rolled_back_are_refused_under_any_number(registered: Project, facegan: Command) -> None:
+    facegan("promote")
+    another(registered, facegan, 10.0)
+    facegan("promote")
+    facegan("rollback", "--reason", "it squints")
+    change(registered, data__seed=7)  # another lineage around the same weights
+    another(registered, facegan, 20.0)
+    refused = facegan("promote")
+    assert refused.code == 3 and "version 3 is refused" in refused.out and "it squints" in refused.out
+    assert champion(registered) == "1"
+    assert facegan("promote", "--force", "we looked again").code == 0
 
 
 def test_without_a_candidate_or_a_champion_it_is_one_line(finished: Project, facegan: Command) -> None:

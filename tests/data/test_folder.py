@@ -459,6 +459,18 @@ def test_a_member_too_large_for_a_picture_is_rejected(tmp_path: Path, monkeypatc
             assert pictures.unreadable == {"large.png": "larger than 1 MiB"}
 
 
+@pytest.mark.parametrize("ending", ["", ".zip", ".tar.gz"])
+def test_a_table_of_labels_too_large_to_read_is_one_line(
+    ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folder, "MAX_TABLE_BYTES", 2**20)
+    path = tmp_path / f"set{ending}"
+    files = {"labels.csv": b"file,hair\n" + b"a.png,red\n" * 2**17, "a.png": b"a"}
+    write_archive(path, files) if ending else write_tree(path, files)
+    with pytest.raises(FaceganError, match=r"labels\.csv: larger than 1 MiB"), open_pictures(path):
+        pass
+
+
 @pytest.mark.parametrize("ending", ["", ".zip", ".tar"])
 def test_a_member_too_large_for_a_picture_is_never_in_memory_whole(
     ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

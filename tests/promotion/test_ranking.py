@@ -17,7 +17,7 @@ def standing(training: str, kimg: int, name: str, version: str) -> Standing:
     (row,) = (row for row in ROWS if (row["training"], row["kimg"]) == (training, kimg))
     score = row["scores"][name]
     entry = {"value": score["badness"], "std": score["error"], "floor": score["floor"], "n": 1000}
-    memorization = {"value": 0.05, "floor": 0.05, "n": 1000}
+    memorization = {"value": 0.05, "std": 0.01, "floor": 0.05, "n": 1000, "held_out_n": 1000}
     return Standing(version, {name: entry, "memorization": memorization, "protocol": {"pictures": "a"}}, 1e-5)
 
 

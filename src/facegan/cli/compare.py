@@ -15,6 +15,7 @@ from typing import Any
 from facegan.cli.project import Project
 from facegan.errors import FaceganError
 from facegan.files import write_atomic
+from facegan.tracking.errors import one_line
 
 REPORT = "metrics/evaluate.json"
 
@@ -148,10 +149,7 @@ class _Runs:
         return Path(self._client.download_artifacts(run, path)).read_bytes()
 
     def _asked(self, ask: Callable[[], Any]) -> Any:
-        from facegan.tracking.lineage import redact
-
         try:
             return ask()
         except Exception as error:  # MLflow lets those of its database, of HTTP and of its stores through
-            reason = (redact(str(error)).splitlines() or [type(error).__name__])[0]
-            raise FaceganError(f"compare: MLflow does not answer: {reason}") from error
+            raise FaceganError(f"compare: MLflow does not answer: {one_line(error)}") from error

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from facegan.cli.project import Project
 from facegan.errors import FaceganError
+from facegan.tracking.errors import one_line, redact
 
 Finding = tuple[str, str, str]  # "ok" | "note" | "fail", what was looked at, what was found
 
@@ -39,9 +40,7 @@ def _safely(check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
     try:
         yield from check()
     except Exception as error:
-        from facegan.tracking.lineage import redact
-
-        yield "fail", check.__name__.strip("_"), (redact(str(error)).splitlines() or [type(error).__name__])[0]
+        yield "fail", check.__name__.strip("_"), one_line(error)
 
 
 def _python() -> Iterator[Finding]:
@@ -108,7 +107,6 @@ def _pictures() -> Iterator[Finding]:
 
 def _tracking() -> Iterator[Finding]:
     from facegan.tracking.feed import HTTP, unsent
-    from facegan.tracking.lineage import redact
 
     for name, value in HTTP.items():
         os.environ.setdefault(name, value)
@@ -151,8 +149,6 @@ def _remote() -> Iterator[Finding]:
     """Writes a file of no bytes to DVC's default remote, and takes it away."""
     from dvc.repo import Repo
 
-    from facegan.tracking.lineage import redact
-
     home = Project.find().home
     if not (home / ".dvc").is_dir():
         yield "note", "dvc remote", "none: this is no DVC repository; `dvc init` makes it one"
@@ -171,8 +167,7 @@ def _remote() -> Iterator[Finding]:
             files.pipe_file(probe, b"")
             files.rm_file(probe)
         except Exception as error:  # each kind of remote has its own
-            reason = (redact(str(error)).splitlines() or [""])[0] or type(error).__name__
-            yield "fail", "dvc remote", f"{name} ({url}): {reason}; {_CREDENTIALS}"
+            yield "fail", "dvc remote", f"{name} ({url}): {one_line(error)}; {_CREDENTIALS}"
             return
         yield "ok", "dvc remote", f"{name} ({url}) can be written"
 

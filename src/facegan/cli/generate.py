@@ -6,6 +6,7 @@ from pathlib import Path
 from facegan.cli import film
 from facegan.cli.project import EXPORTED, Project
 from facegan.errors import FaceganError
+from facegan.tracking.errors import one_line
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -62,13 +63,11 @@ def _find(model: str) -> Path:
         server = Project.find().server()  # first: it quiets MLflow before the import
         import mlflow
 
-        from facegan.tracking.lineage import redact
-
         try:
             mlflow.set_tracking_uri(server.uri)
             folder = Path(mlflow.artifacts.download_artifacts(model))
         except (mlflow.MlflowException, OSError) as error:
-            raise FaceganError(f"--model {model}: {redact(str(error)).splitlines()[0]}") from error
+            raise FaceganError(f"--model {model}: {one_line(error)}") from error
     found = sorted(folder.rglob("generator.onnx"))
     if not found:
         raise FaceganError(f"--model {model}: no generator.onnx there; `dvc repro export` writes {EXPORTED}")

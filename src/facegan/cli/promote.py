@@ -3,8 +3,7 @@
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from facegan.cli.project import EXPORTED, REPORTS, SHARDS, Project
 from facegan.errors import FaceganError
-from facegan.files import read_json
+from facegan.files import read_json, sha256
 
 if TYPE_CHECKING:  # MLflow takes seconds to import
     from facegan.promotion.gate import Standing, Verdict
@@ -61,6 +60,7 @@ def register(project: Project) -> str:
     from facegan.cli.record import record_run
     from facegan.evaluation.comparison import at_its_floor
     from facegan.evaluation.metrics import scores_of
+    from facegan.tracking.registry import WEIGHTS
 
     params = project.params()
     run_id = record_run(project)
@@ -70,6 +70,7 @@ def register(project: Project) -> str:
     tags = {f"score.{name}": f"{at_its_floor(score):.6g}" for name, score in scores.items()}
     config = read_json(project.root / EXPORTED / "config.json")
     tags["facegan.training_key"] = config["training_key"]
+    tags[WEIGHTS] = sha256(project.root / EXPORTED / "generator.safetensors")
     told = ("extractor", "extractor_sha256", "generated", "real", "pictures", "seed")
     tags["facegan.protocol"] = json.dumps({key: report["protocol"][key] for key in told})
     tags |= {key: value for key, value in project.tags().items() if key != "facegan.params_yaml"}
@@ -110,11 +111,11 @@ def promote(project: Project, wanted: str, force: str | None = None) -> "Verdict
 
 def _judged(project: Project, registry: "Registry", candidate: "Version", champion: "Version | None") -> "Verdict":
     from facegan.promotion.gate import Standing, Verdict, judge, unfit, unlike
-    from facegan.tracking.registry import ROLLED_BACK
+    from facegan.tracking.registry import Missing
 
     rules = project.params().promotion
-    if ROLLED_BACK in candidate.tags:
-        return Verdict(False, (f"it was in service and rolled back: {candidate.tags[ROLLED_BACK]}",))
+    if (reason := registry.rolled_back(candidate)) is not None:
+        return Verdict(False, (f"it was in service and rolled back: {reason}",))
     with TemporaryDirectory() as folder:
         try:
             files = registry.files(candidate, Path(folder, "candidate"))
@@ -131,7 +132,7 @@ def _judged(project: Project, registry: "Registry", candidate: "Version", champi
                 seen = f"version {champion.number} was trained when fewer pictures were held out ({held_out})"
                 return Verdict(False, (f"{seen}, and has seen some of those that would judge it",))
             champions = registry.files(champion, Path(folder, "champion"))
-        except FaceganError as error:  # files that are gone: told, and kept as a decision
+        except Missing as error:  # what is known to be gone: told, and kept as a decision
             return Verdict(False, (str(error),))
         return _rescored(project, (ours, files), (theirs, champions))
 
@@ -142,7 +143,7 @@ def _rescored(project: Project, ours: "tuple[Standing, Path]", theirs: "tuple[St
 
     from facegan.evaluation.features import build_extractor
     from facegan.promotion.gate import Verdict, judge, unlike
-    from facegan.promotion.rescore import held_out_report
+    from facegan.promotion.rescore import Unscorable, held_out_report
 
     params = project.params()
     extractor = build_extractor(params.evaluate, project.home, torch.device("cpu"))
@@ -152,7 +153,7 @@ def _rescored(project: Project, ours: "tuple[Standing, Path]", theirs: "tuple[St
             found = held_out_report(
                 files, project.root / SHARDS, extractor, params.evaluate.generated, project.state / "cache"
             )
-        except (FaceganError, ValueError) as error:
+        except (Unscorable, ValueError) as error:
             return Verdict(False, (f"version {standing.version} cannot be scored on today's pictures: {error}",))
         kept = {"memorization": standing.report["memorization"]} if "memorization" in standing.report else {}
         standings.append(replace(standing, report={**found, **kept}))
@@ -211,24 +212,8 @@ def _registry(project: Project) -> "Registry":
     return Registry(server, name)
 
 
-@contextmanager
-def mlflow_guarded(outcome: str = "the version in service is as it was") -> Iterator[None]:
-    """Whatever MLflow raises becomes one line, which ends with the ``outcome``."""
-    try:
-        yield
-    except (FaceganError, OSError):
-        raise
-    except Exception as error:  # MLflow lets those of its database, of HTTP and of its stores through
-        from mlflow.exceptions import MlflowException
-        from requests.exceptions import RequestException
-
-        from facegan.tracking.lineage import redact
-
-        reason = (redact(str(error)).splitlines() or [type(error).__name__])[0][:300]
-        what = "MLflow does not answer" if isinstance(error, (MlflowException, RequestException)) else "it failed"
-        raise FaceganError(f"{what}: {reason}; {outcome}") from error
-
-
 def _guarded(work: Callable[..., None], *arguments: Any) -> None:
+    from facegan.tracking.errors import mlflow_guarded
+
     with mlflow_guarded():
         work(*arguments)

@@ -3,7 +3,8 @@
 from facegan.cli.project import EXPORTED, RAW, REPORTS, SHARDS, TRAINED, Project
 from facegan.errors import FaceganError
 from facegan.files import read_json
-from facegan.tracking.lineage import RunSpec, environment_tags, read_environments, redact
+from facegan.tracking.errors import one_line
+from facegan.tracking.lineage import RunSpec, environment_tags, read_environments
 
 
 def record_run(project: Project) -> str:
@@ -27,9 +28,8 @@ def record_run(project: Project) -> str:
     except FaceganError:
         raise
     except Exception as error:  # MLflow lets those of its database, of HTTP and of its stores through
-        reason = (redact(str(error)).splitlines() or [type(error).__name__])[0][:300]
         raise FaceganError(
-            f"record: MLflow did not take the run ({reason}); when it is back: `facegan record`"
+            f"record: MLflow did not take the run ({one_line(error)}); when it is back: `facegan record`"
         ) from error
     print(f"record: run {run_id} ({spec.name}) in experiment {server.experiment}")
     return run_id

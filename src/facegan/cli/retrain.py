@@ -132,7 +132,8 @@ def _work(project: Project, options: argparse.Namespace, story: Story) -> bool:
 
 
 def _promoted(project: Project, story: Story) -> bool:
-    from facegan.cli.promote import mlflow_guarded, promote, register
+    from facegan.cli.promote import promote, register
+    from facegan.tracking.errors import mlflow_guarded
 
     with mlflow_guarded():
         version = register(project)
@@ -145,7 +146,7 @@ def _promoted(project: Project, story: Story) -> bool:
 
 def _links(project: Project, version: str) -> dict[str, str]:
     """To MLflow's pages, where it has a web server."""
-    from facegan.tracking.lineage import redact
+    from facegan.tracking.errors import redact
 
     uri = project.tracking()[0]
     name = project.params().promotion.model

@@ -83,8 +83,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 
 def _study(options: argparse.Namespace) -> None:
-    from facegan.cli.promote import mlflow_guarded
     from facegan.cli.study_space import read_space
+    from facegan.tracking.errors import mlflow_guarded
 
     project = Project.find()
     if options.out.exists() and not options.out.is_dir():

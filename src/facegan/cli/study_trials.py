@@ -23,7 +23,7 @@ from facegan.evaluation.metrics import scores_of
 from facegan.files import json_digest, read_json, write_json
 from facegan.params_yaml import parse_params
 from facegan.progress import progress
-from facegan.tracking.lineage import redact
+from facegan.tracking.errors import one_line
 from facegan.tracking.study import StudyRun
 
 IN_A_ROW = 3  # failures that do not come of a setting: something else is wrong
@@ -281,8 +281,9 @@ class Study:
             update()
         except Exception as error:  # MLflow lets those of its database, of HTTP and of its stores through
             if not self._told:
-                reason = (redact(str(error)).splitlines() or [type(error).__name__])[0]
-                self._tell(f"MLflow does not answer ({reason[:200]}); the same command brings it up to date later")
+                self._tell(
+                    f"MLflow does not answer ({one_line(error, 200)}); the same command brings it up to date later"
+                )
             self._told = True
 
     def _tell(self, text: str) -> None:

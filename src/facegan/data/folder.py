@@ -31,6 +31,7 @@ from facegan.progress import progress
 
 MAX_MEMBERS = 5_000_000
 MAX_PICTURE_BYTES = 512 * 2**20
+MAX_TABLE_BYTES = 128 * 2**20  # of labels: a million pictures with forty labels have about 100
 TAR_ENDINGS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 _DECOMPRESSORS: dict[str, Callable[[Path], IO[bytes]]] = {
     **dict.fromkeys(("gz", "tgz"), cast(Callable[[Path], IO[bytes]], gzip.open)),
@@ -215,6 +216,8 @@ def _picture_set(path: Path, members: dict[str, _Member], refused: dict[str, str
     notes: tuple[str, ...] = ()
     if tables:
         table = min(tables, key=lambda name: name.count("/"))
+        if members[table].size > MAX_TABLE_BYTES:
+            raise FaceganError(f"{table}: larger than {MAX_TABLE_BYTES // 2**20} MiB")
         try:
             content = members[table].read()
         except _DAMAGED as error:

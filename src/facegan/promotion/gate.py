@@ -9,6 +9,8 @@ from facegan.evaluation.metrics import metric, scores_of
 from facegan.evaluation.spread import certain
 from facegan.params import PromotionParams
 
+HELD_OUT = 100  # held-out pictures, for memorization to decide
+
 
 @dataclass(frozen=True)
 class Standing:
@@ -38,16 +40,14 @@ def unfit(rules: PromotionParams, candidate: Standing) -> list[str]:
         against.append(f"its {rules.score} has no known spread: too few pictures were scored (evaluate.generated)")
     if rules.max_memorization is not None:
         copied = candidate.report.get("memorization")
-        if copied is None:
-            against.append(
-                "whether it copies training pictures is not known: too few pictures are held out "
-                "(preprocess.held_out); promotion.max_memorization: null promotes without"
-            )
-        elif copied["value"] > rules.max_memorization:
-            against.append(
-                f"it memorizes: {copied['value']:.0%} of its faces are closer to one training picture than nearly all "
-                f"held-out pictures are; promotion.max_memorization allows {rules.max_memorization:.0%}"
-            )
+        if copied is not None and _enough(copied):
+            sure = certain(rules.certain, error(copied))
+            if copied["value"] - sure > rules.max_memorization:
+                against.append(
+                    f"it memorizes: {copied['value']:.0%} of its faces are closer to one training picture than nearly "
+                    f"all held-out pictures are; promotion.max_memorization allows {rules.max_memorization:.0%}, and "
+                    f"{rules.certain:g} standard errors are {sure:.1%}"
+                )
     if candidate.parity is None:
         against.append("how far ONNX is from PyTorch is not known: its parity.json is missing")
     elif candidate.parity > rules.max_parity:
@@ -55,6 +55,23 @@ def unfit(rules: PromotionParams, candidate: Standing) -> list[str]:
             f"ONNX and PyTorch differ by {candidate.parity:.2g}; promotion.max_parity allows {rules.max_parity:.2g}"
         )
     return against
+
+
+def unknown(rules: PromotionParams, candidate: Standing) -> list[str]:
+    """What the rules ask for and nobody can tell: said with a verdict, and decides nothing."""
+    copied = candidate.report.get("memorization")
+    if rules.max_memorization is None or (copied is not None and _enough(copied)):
+        return []
+    there = "too few" if copied is None else f"{copied.get('held_out_n', 'too few')}"
+    return [
+        f"whether it copies training pictures is not known: {there} pictures are held out to judge it by, and "
+        f"{HELD_OUT} are needed (preprocess.held_out)"
+    ]
+
+
+def _enough(copied: dict[str, Any]) -> bool:
+    """Of fewer held-out pictures the threshold is so uncertain that honest models are refused."""
+    return int(copied.get("held_out_n", 0)) >= HELD_OUT
 
 
 def unlike(rules: PromotionParams, candidate: Standing, champion: Standing) -> str | None:
@@ -70,8 +87,9 @@ def judge(rules: PromotionParams, candidate: Standing, champion: Standing | None
     """Of two comparable standings; without a champion any fit candidate takes the place."""
     if against := unfit(rules, candidate):
         return Verdict(False, tuple(against))
+    open_questions = tuple(unknown(rules, candidate))
     if champion is None:
-        return Verdict(True, ("nothing is in service yet, and nothing speaks against it",))
+        return Verdict(True, ("nothing is in service yet, and nothing speaks against it", *open_questions))
     name = rules.score
     ours, theirs = candidate.report[name], champion.report[name]
     gain = badness(name, theirs) - badness(name, ours)
@@ -94,4 +112,5 @@ def judge(rules: PromotionParams, candidate: Standing, champion: Standing | None
                 f"of the distance to real pictures, and this is {gain / distance:.0%}",
             ),
         )
-    return Verdict(True, (f"it is better: {told}, beyond {rules.certain:g} standard errors ({sure:.2g})",))
+    better = f"it is better: {told}, beyond {rules.certain:g} standard errors ({sure:.2g})"
+    return Verdict(True, (better, *open_questions))

@@ -17,6 +17,10 @@ from facegan.exporting.shipped.generate import Generator
 from facegan.randomness import Inputs
 
 
+class Unscorable(FaceganError):
+    """A model that cannot be scored on the pictures of today, whatever the machine."""
+
+
 class _Exported(nn.Module):
     """An ONNX generator where a network is expected."""
 
@@ -33,19 +37,20 @@ class _Exported(nn.Module):
 def held_out_report(model: Path, shards: Path, extractor: Extractor, generated: int, cache: Path) -> dict[str, Any]:
     """Scores in feature space of the exported ``model`` against the pictures that no training has seen.
 
-    Which pictures are held out is decided by what they show, so they are for older models too. Raises FaceganError.
+    Which pictures are held out is decided by what they show, so they are for older models too. Raises Unscorable for
+    what is wrong with the model or with how many pictures there are, and FaceganError for shards that cannot be read.
     """
     manifest = read_manifest(shards)
     pictures = load_split(shards, "held_out")
     n = min(generated, len(pictures) // 2)
     if n < 2:
-        raise FaceganError(
+        raise Unscorable(
             f"{len(pictures)} held-out pictures are too few to score by; at least 4 are needed (preprocess.held_out)"
         )
     try:
         generator = Generator(model / "generator.onnx")
     except Exception as error:  # ONNX Runtime has an exception class for every failure
-        raise FaceganError(f"it cannot be loaded: {(str(error).splitlines() or [type(error).__name__])[0]}") from error
+        raise Unscorable(f"it cannot be loaded: {(str(error).splitlines() or [type(error).__name__])[0]}") from error
     labels = Labels.of(pictures, names=generator.names, manifest=manifest)
     digests = [shard["sha256"] for shard in manifest["shards"] if shard["split"] == "held_out"]
     cpu = torch.device("cpu")
@@ -56,7 +61,7 @@ def held_out_report(model: Path, shards: Path, extractor: Extractor, generated: 
     fake = draw(_Exported(generator), inputs, extractor, generated, n, SCORING_SEED, cpu, _quietly)
     size = fake.pictures.shape[1]
     if size != manifest["size"]:
-        raise FaceganError(f"it draws pictures of {size} pixels, and those that are held out have {manifest['size']}")
+        raise Unscorable(f"it draws pictures of {size} pixels, and those that are held out have {manifest['size']}")
     found = feature_scores(real, fake, extractor, SCORING_SEED)
     return found | {"protocol": protocol(real, fake, extractor, found, SCORING_SEED, digests)}
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from facegan.errors import FaceganError
 from facegan.exporting.shipped.generate import Generator
+from facegan.tracking.errors import one_line
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Model:
             generator = Generator(found[0], threads=1)  # requests are drawn side by side
             size = generator.pictures(generator.latents(1, 0)).shape[1]
         except Exception as error:  # ONNX Runtime has an exception class for every failure
-            raise FaceganError(f"{name} cannot be loaded: {_line(error)}") from error
+            raise FaceganError(f"{name} cannot be loaded: {one_line(error)}") from error
         card = found[0].with_name("MODEL_CARD.md")
         text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""
         return cls(generator, name, size, text)
@@ -60,7 +61,7 @@ class Source:
             self.model = self._load(name)
         except Exception as error:  # a full disk too: whatever it is, the next look is to come
             self.failures += 1
-            self._told(f"{_line(error)}; going on with {self.model.name}")
+            self._told(f"{one_line(error)}; going on with {self.model.name}")
             return False
         self._told(f"{name} is in service")
         return True
@@ -114,10 +115,4 @@ def _asked(what: str, ask: Callable[[Any], str]) -> str:
     try:
         return ask(mlflow)
     except Exception as error:  # MLflow lets those of its database, of HTTP and of its stores through
-        raise FaceganError(f"{what}: {_line(error)}") from error
-
-
-def _line(error: Exception) -> str:
-    from facegan.tracking.lineage import redact
-
-    return (redact(str(error)).splitlines() or [type(error).__name__])[0][:300]
+        raise FaceganError(f"{what}: {one_line(error)}") from error

@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from facegan.errors import FaceganError
+from facegan.tracking.errors import one_line
 from facegan.tracking.journal import NAME, Row, read_rows
-from facegan.tracking.lineage import SPEC, RunSpec, environment_tags, redact
+from facegan.tracking.lineage import SPEC, RunSpec, environment_tags
 
 if TYPE_CHECKING:  # MLflow takes seconds to import: only the feeder's own process does
     from facegan.tracking.view import Server
@@ -232,8 +233,8 @@ def _follow(folder: Path, server: "Server") -> int:
             sender = None
             pause = min(30.0, 2 * pause)
             if not told:
-                reason = redact(str(error)).splitlines() or [type(error).__name__]
-                print(f"tracking: MLflow cannot be reached ({reason[0][:200]}); the training goes on", file=sys.stderr)
+                reason = one_line(error, 200)
+                print(f"tracking: MLflow cannot be reached ({reason}); the training goes on", file=sys.stderr)
                 told = True
         if time.monotonic() > deadline:
             return 1

@@ -3,7 +3,6 @@
 import json
 import os
 import platform
-import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -102,11 +101,6 @@ def environment_tags(environments: Iterable[dict[str, Any]]) -> dict[str, str]:
         return {}
     tags = {"facegan.environment": json.dumps(seen[-1], sort_keys=True)}
     return tags | {"facegan.bits": "mixed" if len(seen) > 1 else "one environment"}
-
-
-def redact(text: str) -> str:
-    """A URI's user and password never reach a log or a tag."""
-    return re.sub(r"(?<=://)[^/\s]+@", "***@", text)
 
 
 def _processor() -> str:

@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,18 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from facegan.errors import FaceganError
+from facegan.tracking.errors import one_line
 from facegan.tracking.record import MODEL
 from facegan.tracking.view import TEXT, Server, experiment_id, prepare
 
 CANDIDATE, CHAMPION = "candidate", "champion"
 REPLACED, ROLLED_BACK = "facegan.replaced", "facegan.rolled_back"  # tags of a version
+WEIGHTS = "facegan.sha256.generator"  # tag of a version and of its run
 _PATIENCE = 60.0  # seconds that no decision takes: one that does was killed in the middle
+
+
+class Missing(FaceganError):
+    """What is known not to be there: the store answered, and does not have it. Other faults say nothing of it."""
 
 
 @dataclass(frozen=True)
@@ -86,25 +93,44 @@ class Registry:
         return Version(str(found.version), str(found.run_id), dict(found.tags), found.description or "")
 
     def files(self, version: Version, folder: Path) -> Path:
-        """The exported folder of a version, downloaded below ``folder``. Raises FaceganError."""
+        """The exported folder of a version, downloaded below ``folder``. Raises Missing, or FaceganError."""
+        what, uri = f"the files of version {version.number}", f"models:/{self.name}/{version.number}"
         try:
-            got = Path(
-                mlflow.artifacts.download_artifacts(f"models:/{self.name}/{version.number}", dst_path=str(folder))
-            )
-        except (MlflowException, OSError) as error:
-            raise FaceganError(f"the files of version {version.number} cannot be had: {_line(error)}") from error
+            got = Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(folder)))
+        except Exception as error:  # each store has its own
+            raise _fetching(what, error, lambda: mlflow.artifacts.list_artifacts(artifact_uri=uri)) from error
         found = sorted(got.rglob("generator.onnx"))
         if not found:
-            raise FaceganError(f"the files of version {version.number} hold no generator.onnx")
+            raise Missing(f"{what} hold no generator.onnx")
         return found[0].parent
 
     def report(self, version: Version) -> dict[str, Any]:
-        """What `evaluate` said of a version. Raises FaceganError."""
+        """What `evaluate` said of a version. Raises Missing, or FaceganError."""
+        what = f"the scores of version {version.number}"
         try:
             text = mlflow.artifacts.load_text(f"runs:/{version.run_id}/metrics/evaluate.json")
+        except Exception as error:  # each store has its own
+            there = partial(self._client.list_artifacts, version.run_id, "metrics")
+            raise _fetching(what, error, there, "metrics/evaluate.json") from error
+        try:
             return dict(json.loads(text))
-        except (MlflowException, OSError, ValueError) as error:
-            raise FaceganError(f"the scores of version {version.number} cannot be had: {_line(error)}") from error
+        except ValueError as error:
+            raise FaceganError(f"{what} are damaged: {one_line(error)}") from error
+
+    def rolled_back(self, version: Version) -> str | None:
+        """Why a version with these weights was taken out of service, under whatever number; None when none was."""
+        digest = self._weights(version)
+        for other in self._client.search_model_versions(f"name = '{self.name}'"):
+            held = Version(str(other.version), str(other.run_id), dict(other.tags), "")
+            if ROLLED_BACK in held.tags and (held.number == version.number or self._weights(held) == digest):
+                return held.tags[ROLLED_BACK]
+        return None
+
+    def _weights(self, version: Version) -> str:
+        """Their digest; versions of earlier facegan have it with their run alone."""
+        if WEIGHTS in version.tags:
+            return version.tags[WEIGHTS]
+        return str(self._client.get_run(version.run_id).data.tags.get(WEIGHTS, f"of version {version.number}"))
 
     def decide(self, decision: Decision, expected: str | None) -> bool:
         """Carry a decision out, and log it; False when the champion is no longer ``expected``, and nothing was done.
@@ -128,7 +154,7 @@ class Registry:
                 self._client.set_terminated(event, "FINISHED")
             except Exception as error:
                 told = f"version {self._champion() or 'none'} is in service now, but that was not logged whole"
-                raise FaceganError(f"{told}: {_line(error)}") from error
+                raise FaceganError(f"{told}: {one_line(error)}") from error
         return True
 
     def _champion(self) -> str | None:
@@ -221,6 +247,17 @@ class Registry:
             return None
 
 
+def _fetching(what: str, error: Exception, listing: Callable[[], Any], wanted: str = "") -> FaceganError:
+    """What a failure to fetch means: missing only where the store itself says that it does not have it."""
+    try:
+        there = [entry.path for entry in listing() or []]
+    except Exception:  # it does not answer
+        there = [wanted]
+    if wanted not in there and (wanted or not there):
+        return Missing(f"{what} are gone: {one_line(error)}")
+    return FaceganError(f"{what} cannot be fetched: {one_line(error)}; nothing was decided")
+
+
 def _cut(card: str) -> str:
     """Without pictures, which MLflow's page does not find, and as long as a database takes it."""
     card = re.sub(r"^!\[.*\]\(.*\)\n+", "", card, flags=re.MULTILINE)
@@ -228,9 +265,3 @@ def _cut(card: str) -> str:
         return card
     rest = "\n\nThe rest is in MODEL_CARD.md among the files."
     return card[: TEXT - len(rest)].rpartition("\n")[0] + rest
-
-
-def _line(error: Exception) -> str:
-    from facegan.tracking.lineage import redact
-
-    return (redact(str(error)).splitlines() or [type(error).__name__])[0]
