@@ -101,7 +101,7 @@ def test_a_network_in_an_onnx_file_may_be_the_space(tmp_path: Path) -> None:
 def test_inception_without_its_weights_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr(torch.hub, "download_url_to_file", _no_network)
-    with pytest.raises(FaceganError, match=r"train\.judge: the Inception weights are not in .* use a score"):
+    with pytest.raises(FaceganError, match=r"train\.judge: the Inception weights are not in .*train\.judge: fd_face"):
         build_judge("fid", noise(10), Inputs(1), 1, tmp_path, CPU)
 
 

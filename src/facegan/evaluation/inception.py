@@ -13,13 +13,14 @@ from facegan.evaluation.extractor import Extractor
 from facegan.files import sha256
 from facegan.params import InceptionParams
 
+KEY = "evaluate.inception"
+OFFLINE = "evaluate.extractor: face, train.judge: fd_face"
+
 # The weights that published scores are made with.
 PUBLISHED = InceptionParams(weights=None, sha256="6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2")
 
 
-def inception_extractor(
-    params: InceptionParams, root: Path, device: torch.device, key: str = "evaluate.inception"
-) -> Extractor:
+def inception_extractor(params: InceptionParams, root: Path, device: torch.device, key: str = KEY) -> Extractor:
     """pytorch-fid's InceptionV3, pool3 features (Heusel et al., 2017). Raises FaceganError without its weights, with
     the ``key`` of params.yaml that asked for them.
     """
@@ -43,15 +44,16 @@ def features_of(weights: dict[str, torch.Tensor], device: torch.device) -> Calla
     return extract
 
 
-def load_weights(params: InceptionParams, root: Path, key: str = "evaluate.inception") -> dict[str, torch.Tensor]:
+def load_weights(params: InceptionParams, root: Path, key: str = KEY) -> dict[str, torch.Tensor]:
     """The tensors of the file that the parameters name, of the digest that they name. Raises FaceganError."""
     path = _find(params, root, key)
     found = sha256(path)
     if found != params.sha256:
-        correct = ", or correct evaluate.inception.sha256" if key == "evaluate.inception" else ""
+        correct = ", or correct evaluate.inception.sha256" if key == KEY else ""
+        asks = "params.yaml asks for" if key == KEY else "should have"
         raise FaceganError(
-            f"{key}: {path.name} has SHA-256 {found[:12]}..., and should have {params.sha256[:12]}...; delete the "
-            f"file to download it again{correct}"
+            f"{key}: {path.name} has SHA-256 {found[:12]}..., and {asks} {params.sha256[:12]}...; delete the file to "
+            f"download it again{correct}"
         )
     weights: dict[str, torch.Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     return weights
@@ -81,6 +83,6 @@ def _find(params: InceptionParams, root: Path, key: str) -> Path:
         except (OSError, RuntimeError) as error:
             raise FaceganError(
                 f"{key}: the Inception weights are not in {path.parent} and cannot be downloaded ({error}); put "
-                f"{path.name} there, or use a score that needs no download, such as fd_face"
+                f"{path.name} there, or use what needs no download: {OFFLINE}"
             ) from error
     return path
