@@ -97,6 +97,12 @@ class Project:
             }
         return tags
 
+    def changed(self, name: str) -> bool:
+        """Whether a file has changes that git does not have; outside git every file has."""
+        if not self._git("rev-parse", "HEAD"):
+            return True
+        return bool(self._git("status", "--porcelain", "--", name))
+
     def changes(self) -> str:
         """The uncommitted diff of code, recipes and parameters; empty outside git."""
         return self._git("diff", "HEAD", "--", *_TRACKED)

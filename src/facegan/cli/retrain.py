@@ -47,7 +47,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--recipe", help="use this recipe first; the data block stays")
+    parser.add_argument("--recipe", help="use the model, training and size of this recipe first")
     parser.add_argument(
         "--new-data", action="store_true", help="look for new pictures, and end here when there are none"
     )
