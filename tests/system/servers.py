@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -53,32 +54,32 @@ def mlflow_server(folder: Path, port: int, store: str | None = None) -> list[str
 def postgresql(folder: Path, *databases: str) -> Iterator[str]:
     """A server of its own with empty databases, started and stopped here; gives the URI of mlflow, the first.
 
-    PostgreSQL does not run as root: as root it runs as the user that Debian's package makes.
+    PostgreSQL does not run as root: as root it runs as the user that Debian's package makes. So its data lie outside of
+    pytest's folders, which every start of pytest closes to other users; its log is in ``folder``.
     """
     found = shutil.which("pg_ctl") or next(iter(sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin/pg_ctl")))), "")
     assert found, "these tests need PostgreSQL: `apt-get install postgresql`"
     binaries = Path(found).resolve().parent
     root = os.geteuid() == 0
     folder.mkdir(parents=True)
+    place = Path(tempfile.mkdtemp(prefix="facegan-postgresql-"))
     if root:
-        shutil.chown(folder, "postgres", "postgres")
-        for parent in folder.parents:  # pytest's folders are the user's alone
-            if parent.stat().st_uid == 0 and not parent.stat().st_mode & 0o001:
-                parent.chmod(parent.stat().st_mode | 0o011)
-    data, port = folder / "data", free_port()
+        shutil.chown(place, "postgres", "postgres")
+    data, port = place / "data", free_port()
 
     def run(name: str, *arguments: object) -> None:
         command = [str(binaries / name), *map(str, arguments)]
         user = {"user": "postgres", "group": "postgres"} if root else {}
-        with (folder.parent / "postgresql.log").open("ab") as log:
-            subprocess.run(command, check=True, cwd=folder, stdout=log, stderr=log, timeout=120, **user)
+        with (folder / "postgresql.log").open("ab") as log:
+            subprocess.run(command, check=True, cwd=place, stdout=log, stderr=log, timeout=120, **user)
 
     run("initdb", "--pgdata", data, "--username", "mlflow", "--auth", "trust", "--no-sync", "--encoding", "UTF8")
-    options = f"-p {port} -h 127.0.0.1 -k {folder} -F"
-    run("pg_ctl", "--pgdata", data, "--wait", "--log", folder / "server.log", "--options", options, "start")
+    options = f"-p {port} -h 127.0.0.1 -k {place} -F"
+    run("pg_ctl", "--pgdata", data, "--wait", "--log", place / "server.log", "--options", options, "start")
     try:
         for name in databases or ("mlflow",):
             run("createdb", "--host", "127.0.0.1", "--port", port, "--username", "mlflow", name)
         yield f"postgresql+psycopg2://mlflow@127.0.0.1:{port}/mlflow"
     finally:
         run("pg_ctl", "--pgdata", data, "--mode", "immediate", "stop")
+        shutil.rmtree(place, ignore_errors=True)

@@ -38,8 +38,9 @@ def judged(runs: list[Compared]) -> list[dict[str, Any]]:
             if name not in scores:
                 continue
             entry = scores[name]
-            protocols = base.report["protocol"], run.report["protocol"]
-            reason = None if run is base else incomparable(name, protocols[0], of_base["n"], protocols[1], entry["n"])
+            protocols = (each.report.get("protocol", {}) for each in (base, run))
+            counts = of_base.get("n", 0), entry.get("n", 0)
+            reason = None if run is base else incomparable(name, next(protocols), counts[0], next(protocols), counts[1])
             said = "base" if run is base else None if reason else verdict(name, of_base, entry)
             numbers = {key: entry.get(key) for key in ("value", "std", "at_n", "floor", "n")} | {"error": error(entry)}
             rows.append({"score": name, "run": run.name, "id": run.id, **numbers, "verdict": said, "refused": reason})

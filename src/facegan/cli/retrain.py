@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from facegan.cli.command import alone
 from facegan.cli.project import REPORTS, Project
 from facegan.errors import FaceganError
 from facegan.files import write_atomic
+from facegan.tracking.errors import one_line
 
 RUN = ("params.yaml", "dvc.lock", "reports/data.json", "reports/evaluate.json")  # what is committed of a run
 CODE = ("dvc.yaml", "pipeline", "src", "recipes")  # what a run depends on beside params.yaml
@@ -69,13 +71,14 @@ def _retrain(options: argparse.Namespace) -> None:
     project = Project.find()
     story = _story(project.root, options.base)
     with alone(project.state / "retrain.lock", "retrain: another retraining is running here"):
+        (options.out / "report.md").unlink(missing_ok=True)  # an earlier one would be taken for this
         try:
             refused = _work(project, options, story)
         except BaseException as error:  # Ctrl-C and a full disk too: the report says so
             story.failure = str(error) or type(error).__name__
             raise
         finally:
-            print(_write(project, options.out, story))
+            _report(project, options.out, story)
     if refused:
         sys.exit(REFUSED)
 
@@ -242,8 +245,18 @@ def _asked(root: Path, *command: str) -> str:
     return done.stdout.strip()
 
 
-def _write(project: Project, folder: Path, story: Story) -> Path:
-    """``report.md``, with the pictures of before and after beside it."""
+def _report(project: Project, folder: Path, story: Story) -> None:
+    """Write the report; one that cannot be written whole changes nothing of how the retraining ended."""
+    try:
+        print(_write(project, folder, story, compared=True))
+    except Exception as error:
+        print(f"retrain: the runs could not be compared: {one_line(error)}", file=sys.stderr)
+        with suppress(OSError):  # a full disk
+            print(_write(project, folder, story, compared=False))
+
+
+def _write(project: Project, folder: Path, story: Story, compared: bool) -> Path:
+    """``report.md``, with the pictures of before and after beside it; without them unless ``compared``."""
     from facegan.cli.compare_formats import markdown
     from facegan.cli.revisions import read_revision, read_workspace
 
@@ -257,9 +270,9 @@ def _write(project: Project, folder: Path, story: Story) -> Path:
     lines += [f"- [{title}]({link})" for title, link in story.links.items()] + [""]
     runs = []
     try:
-        if story.failure is None:
+        if story.failure is None and compared:
             runs = [read_workspace(project, "this run")]
-        base = read_revision(project, story.base) if story.base else None
+        base = read_revision(project, story.base) if story.base and compared else None
         if base is not None and runs:
             runs.insert(0, replace(base, name=story.base_name))
         elif runs:

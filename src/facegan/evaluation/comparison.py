@@ -16,6 +16,8 @@ def incomparable(name: str, protocol: dict[str, Any], n: int, other: dict[str, A
     """Why the score ``name`` of two runs says nothing about which is better; None when it does."""
     if known(name) not in METRICS:
         return "a score of another version"
+    if not protocol or not other:
+        return "a report of an earlier version, which does not tell how it was made"
     labels = ("labels",) if known(name) == "label_accuracy" else ()  # one network judges all of them
     for key in ("pictures", *labels, *(_SPACE if metric(name).in_features else ())):
         if protocol.get(key) != other.get(key) and key == "pictures":

@@ -1,0 +1,54 @@
+"""The report of a retraining: never an earlier one's, and never a reason to end otherwise."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli.running import Command
+from facegan.cli import retrain
+from facegan.cli.project import Project
+from facegan.cli.retrain import Story
+
+REPORT = Path("reports/retrain/report.md")
+
+
+@pytest.fixture
+def stale(finished: Project) -> Path:
+    """The report of an earlier retraining."""
+    path = finished.root / REPORT
+    path.parent.mkdir(parents=True)
+    path.write_text("**Promoted.** an earlier one")
+    return path
+
+
+def refused(project: Project, options: Any, story: Story) -> bool:
+    story.verdict = ["version 3 is refused", "it is worse"]
+    return True
+
+
+@pytest.mark.parametrize("broken", ["facegan.cli.revisions.read_workspace", "facegan.cli.compare_formats.markdown"])
+def test_a_report_that_cannot_compare_tells_the_verdict_and_changes_no_exit_code(
+    stale: Path, facegan: Command, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    def fail(*arguments: Any) -> Any:
+        raise KeyError("protocol")
+
+    monkeypatch.setattr(retrain, "_work", refused)
+    monkeypatch.setattr(broken, fail)
+    ended = facegan("retrain")
+    assert ended.code == 3 and "the runs could not be compared: 'protocol'" in ended.err
+    assert "**Version 3 is refused.** it is worse." in stale.read_text() and "earlier" not in stale.read_text()
+
+
+def test_a_report_is_never_that_of_an_earlier_retraining(
+    stale: Path, facegan: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(project: Project, options: Any, story: Story) -> bool:
+        raise RuntimeError("the power went")
+
+    monkeypatch.setattr(retrain, "_work", fails)
+    monkeypatch.setattr(retrain, "_write", lambda *arguments, **more: (_ for _ in ()).throw(OSError(28, "full")))
+    with pytest.raises(RuntimeError, match="the power went"):
+        facegan("retrain")
+    assert not stale.exists()
