@@ -3,6 +3,7 @@
 import io
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import av
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from conftest import BIN, Clone
 from PIL import Image
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Error, Page, expect, sync_playwright
 from servers import free_port, serving
 
 from facegan.exporting.shipped.generate import Generator
@@ -52,10 +53,16 @@ def tab(page: Page, name: str) -> None:
 
 
 def downloaded(page: Page, button: str) -> bytes:
-    page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]').wait_for()  # files go with the next run
-    with page.expect_download() as waiting:
-        page.get_by_role("button", name=button).locator("visible=true").first.click()
-    return Path(waiting.value.path()).read_bytes()
+    for again in (True, True, False):
+        page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]').wait_for()
+        with page.expect_download() as waiting:
+            page.get_by_role("button", name=button).locator("visible=true").first.click()
+        try:
+            return Path(waiting.value.path()).read_bytes()
+        except Error:  # Streamlit took the file away with a run of the page that began just now
+            if not again:
+                raise
+    raise AssertionError
 
 
 def pixels(content: bytes) -> np.ndarray:
@@ -67,7 +74,13 @@ def slide(page: Page, name: str, key: str, times: int = 1) -> None:
     slider = page.get_by_role("slider", name=name)
     before = picture(page).get_attribute("src")
     for _ in range(times):
+        value = str(slider.get_attribute("aria-valuenow"))
         slider.press(key)
+        with suppress(AssertionError):  # lost, where the page was just drawn again
+            expect(slider).not_to_have_attribute("aria-valuenow", value, timeout=3000)
+            continue
+        slider.press(key)
+        expect(slider).not_to_have_attribute("aria-valuenow", value)
     page.wait_for_function("old => [...document.images].every(image => image.getAttribute('src') != old)", arg=before)
 
 
