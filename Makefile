@@ -38,7 +38,11 @@ campaign: setup  ## what takes too long to test with every change
 	pytest tests/campaign
 
 ui: setup  ## open MLflow with all runs at http://127.0.0.1:5000
-	mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}" --host 127.0.0.1 --port 5000
+	@case "$${MLFLOW_TRACKING_URI:-}" in \
+	    http://*|https://*) echo "MLFLOW_TRACKING_URI is a server: its pages are opened"; \
+	        python -m webbrowser "$$MLFLOW_TRACKING_URI" ;; \
+	    *) mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}" --host 127.0.0.1 --port 5000 ;; \
+	esac
 
 demo: setup  ## a page to draw faces on, at http://127.0.0.1:8501
 	facegan demo

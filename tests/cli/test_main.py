@@ -1,5 +1,7 @@
 """The `facegan` command: what it offers, and how it refuses."""
 
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +12,7 @@ from cli.running import Command
 from facegan.cli.project import Project
 from facegan.errors import FaceganError
 
+ROOT = Path(__file__).parents[2]
 COMMANDS = ("recipe", "data", "generate", "compare", "doctor", "record")
 IN_A_PROJECT = (("recipe", "list"), ("recipe", "use", "base"), ("data", "pin"), ("compare",), ("record",))
 
@@ -42,6 +45,30 @@ def test_outside_of_a_project_every_command_says_so(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert facegan(*arguments).error.startswith(f"{tmp_path} is not inside a facegan project")
+
+
+def test_tools_are_found_beside_the_interpreter(
+    project: Project, facegan: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Started by its path, from a shell in which no environment is active."""
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    assert facegan("recipe", "list").code == 0
+    assert shutil.which("dvc") == str(Path(sys.executable).parent / "dvc")
+    before = os.environ["PATH"]
+    facegan("recipe", "list")
+    assert os.environ["PATH"] == before
+
+
+def test_make_ui_opens_a_server_that_runs_are_on(tmp_path: Path) -> None:
+    """`mlflow ui` over an HTTP address ends with a traceback."""
+    (tmp_path / "browser").write_text(f'#!/bin/sh\necho "$1" > {tmp_path}/opened\n')
+    (tmp_path / "browser").chmod(0o755)
+    uri = "http://127.0.0.1:9/runs"
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": uri, "BROWSER": str(tmp_path / "browser")}
+    rule = subprocess.run(["make", "--dry-run", "ui"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    script = rule[rule.index("case ") :]
+    subprocess.run(["sh", "-c", script], env=environment, check=True, timeout=60)
+    assert (tmp_path / "opened").read_text() == f"{uri}\n"
 
 
 @pytest.mark.usefixtures("project")

@@ -30,6 +30,7 @@ ELSEWHERE = {
     "mlflow models serve -m runs:/RUN/generator --env-manager local": "test_serving.py",
     "make test": "this is it",
     "make test-system": "this is it",
+    "make campaign": "takes minutes of an idle machine",
     "make lint": ".ci/run",
     "make bench": "takes an idle machine",
     "python -m benchmarks.gpu --minutes 9 --out gpu": "tests/benchmarks/test_gpu.py, on the CPU",

@@ -1,20 +1,25 @@
 """One writer at a time: others wait, and an orphan is ended. Real processes, joined by pipes."""
 
 import fcntl
+import json
 import os
 import select
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from facegan.errors import FaceganError
+from facegan.processes import began
 from facegan.training import working
-from facegan.training.working import WorkingFolder, hold, unfinished
+from facegan.training.working import Holder, WorkingFolder, hold, unfinished
 
 SECONDS = 60  # a test that waits longer has failed
 
@@ -196,6 +201,44 @@ def test_an_orphan_of_another_user_is_one_clear_line(processes: Processes, monke
         pass
     monkeypatch.undo()
     assert not gone(orphan)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"machine": "another-host 1f0e 0"},  # over NFS, or in a container beside this one
+        {"began": "1"},  # the number was given to another process meanwhile
+        {"began": None},
+    ],
+    ids=["another machine", "another process", "unknown"],
+)
+def test_a_process_that_only_has_the_number_of_the_holder_is_left_alone(
+    processes: Processes, changes: dict[str, Any]
+) -> None:
+    bystander = processes.start("-c", "import sys; sys.stdin.readline()")
+    lock = processes.state / "locks/key"
+    lock.parent.mkdir(parents=True)
+    signed = {**asdict(Holder.this()), "pid": bystander.pid, "began": began(bystander.pid), "parent": 2**22 + 1}
+    with lock.open("a+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        lock.write_text(json.dumps({**signed, **changes}))
+        waiting = processes.holder()
+        assert "trains the same parameters; waiting" in read_line(waiting)
+        time.sleep(0.5)
+        assert bystander.poll() is None
+    assert read_line(waiting).startswith("held")
+    assert bystander.poll() is None
+
+
+def test_a_lock_that_an_earlier_version_signed_is_waited_for(processes: Processes) -> None:
+    lock = processes.state / "locks/key"
+    lock.parent.mkdir(parents=True)
+    with lock.open("a+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        lock.write_text(f"{os.getpid()} {2**22 + 1}")
+        waiting = processes.holder()
+        assert read_line(waiting) == "train: another process (unknown) trains the same parameters; waiting\n"
+    assert read_line(waiting).startswith("held")
 
 
 def test_a_holder_that_has_not_signed_yet_is_waited_for(processes: Processes) -> None:

@@ -1,13 +1,18 @@
 """The `facegan` command."""
 
 import argparse
+import os
 import sys
+from pathlib import Path
 
 from facegan.cli import compare, data, demo, doctor, generate, promote, recipe, retrain, serve, study, upgrade
 from facegan.cli.command import guarded
 
 
 def main() -> None:
+    beside, path = str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)
+    if path.partition(os.pathsep)[0] != beside:  # dvc and python are there, whether or not the environment is active
+        os.environ["PATH"] = beside + os.pathsep + path
     parser = argparse.ArgumentParser(
         prog="facegan", description="Versioned parameters in, a comparable, reproducible, shippable face generator out."
     )

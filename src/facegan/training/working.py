@@ -1,16 +1,18 @@
 """The working folder of a training under way, ``.facegan/<training key>``, and the lock that keeps it to one writer."""
 
 import fcntl
+import json
 import os
 import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import Self, TextIO
 
 from facegan.errors import FaceganError
+from facegan.processes import began, machine
 
 PATIENCE = 20.0  # seconds that an orphan gets to save and stop
 
@@ -30,6 +32,40 @@ class WorkingFolder:
         return self.path / "samples"
 
 
+@dataclass(frozen=True)
+class Holder:
+    """Who holds a lock: a process and its parent, by number and beginning, on one machine."""
+
+    machine: str
+    pid: int
+    began: str | None
+    parent: int
+    parent_began: str | None
+
+    @classmethod
+    def this(cls) -> Self:
+        pid, parent = os.getpid(), os.getppid()
+        return cls(machine(), pid, began(pid), parent, began(parent))
+
+    @classmethod
+    def read(cls, lock: Path) -> Self | None:
+        """None when it is just being written, or was by an earlier version."""
+        try:
+            return cls(**json.loads(lock.read_text(encoding="utf-8")))
+        except (ValueError, TypeError):
+            return None
+
+    @property
+    def orphan(self) -> bool:
+        """Whether it runs here, and its parent is gone: only then may it be ended."""
+        here = self.machine == machine() and self.began is not None and began(self.pid) == self.began
+        return here and began(self.parent) != self.parent_began
+
+    def __str__(self) -> str:
+        where = self.machine.partition(" ")[0]
+        return str(self.pid) if self.machine == machine() else f"{self.pid} on {where}"
+
+
 @contextmanager
 def hold(state: Path, key: str) -> Iterator[WorkingFolder]:
     """The only writer of ``state / key``. An orphan (its parent is gone) is ended; another training is waited for."""
@@ -39,7 +75,7 @@ def hold(state: Path, key: str) -> Iterator[WorkingFolder]:
         _acquire(lock, path)
         lock.seek(0)
         lock.truncate()
-        lock.write(f"{os.getpid()} {os.getppid()}")
+        json.dump(asdict(Holder.this()), lock)
         lock.flush()
         (state / key).mkdir(exist_ok=True)
         yield WorkingFolder(state / key)
@@ -54,36 +90,18 @@ def _acquire(lock: TextIO, path: Path) -> None:
             return
         except BlockingIOError:
             pass
-        holder, parent = _holder(path)
-        if holder and not _alive(parent):
+        holder = Holder.read(path)
+        if holder is not None and holder.orphan:
             if not ended_at:
                 print(f"train: an orphaned training ({holder}) holds this run; ending it", flush=True)
-                _send(holder, signal.SIGTERM)
+                _send(holder.pid, signal.SIGTERM)
                 ended_at = time.monotonic()
             elif time.monotonic() - ended_at > PATIENCE:
-                _send(holder, signal.SIGKILL)
+                _send(holder.pid, signal.SIGKILL)
         elif not told:
             print(f"train: another process ({holder or 'unknown'}) trains the same parameters; waiting", flush=True)
             told = True
         time.sleep(0.1)
-
-
-def _holder(lock: Path) -> tuple[int, int]:
-    try:
-        holder, parent = lock.read_text().split()
-    except ValueError:
-        return 0, 0  # just being written
-    return int(holder), int(parent)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _send(pid: int, number: int) -> None:
