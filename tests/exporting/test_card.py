@@ -25,6 +25,15 @@ def report() -> dict[str, Any]:
     }
 
 
+def test_the_last_weights_are_described_with_or_without_an_error(
+    config: dict[str, Any], report: dict[str, Any]
+) -> None:
+    assert "(2.5 against 1.5 ± 0.25, lower is better)" in model_card(config, report, PARITY, last_too=True)
+    unknown = {**config, "best": {**config["best"], "error": None}}
+    assert "(2.5 against 1.5, lower is better)" in model_card(unknown, report, PARITY, last_too=True)
+    assert "generator-last" not in model_card(config, report, PARITY)
+
+
 def test_the_model_and_its_use_are_described(config: dict[str, Any], report: dict[str, Any]) -> None:
     card = model_card(config, report, PARITY)
     for text in (

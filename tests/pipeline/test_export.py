@@ -42,7 +42,7 @@ def test_the_last_weights_are_exported_when_they_are_as_good(
     folder = project.root / EXPORTED
     assert "generator-last.onnx" in capsys.readouterr().out
     card = (folder / "MODEL_CARD.md").read_text()
-    assert "(1.4 against 1 ± 0.5)" in card and "(fd_face)" in card
+    assert "(1.4 against 1 ± 0.5, lower is better)" in card and "(fd_face)" in card
     assert (folder / "generator-last.safetensors").read_bytes() == (
         project.root / TRAINED / "generator-last.safetensors"
     ).read_bytes()
