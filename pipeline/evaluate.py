@@ -21,7 +21,7 @@ from facegan.evaluation.reference import SCORING_SEED, reference
 from facegan.evaluation.report import write_report
 from facegan.evaluation.sharing import Processes
 from facegan.evaluation.suite import Real, evaluate_generator
-from facegan.exporting.model import LAST, load_generator
+from facegan.exporting.model import LAST, load_trained
 from facegan.files import new_folder, write_json
 from facegan.progress import progress
 from facegan.training.device import choose_device, describe, make_deterministic
@@ -37,7 +37,7 @@ def _evaluate(project: Project, processes: Processes) -> None:
     device = choose_device(device_of(processes))
     make_deterministic(device)
     extractor = build_extractor(params.evaluate, project.home, device)
-    network, config = load_generator(project.root / TRAINED)
+    network, config = load_trained(project.root / TRAINED)
     network.to(device)
     manifest = read_manifest(project.root / SHARDS)
     sets = [load_split(project.root / SHARDS, split) for split in SPLITS]
@@ -65,7 +65,7 @@ def _evaluate(project: Project, processes: Processes) -> None:
         return
     last = None
     if config["last"]["images"] != config["best"]["images"]:
-        network, _ = load_generator(project.root / TRAINED, LAST)
+        network, _ = load_trained(project.root / TRAINED, LAST)
         network.to(device)
         last = score_last(network, params.model.latent, real, held, extractor, generated, seed, device, done)
     done.report["protocol"]["params"] = params.evaluate.model_dump_json()
@@ -75,7 +75,9 @@ def _evaluate(project: Project, processes: Processes) -> None:
     for text in done.report["warnings"]:
         print(f"evaluate: {text}")
     if last is not None and last.better:
-        print(f"evaluate: the last weights are better than the best by {', '.join(last.better)}; the report shows both")
+        print(
+            f"evaluate: by {', '.join(last.better)}, the last weights are better than the best; the report shows both"
+        )
     for name, score in scores_of(done.report).items():
         print(f"evaluate: {name} {at_its_floor(score):.4g}, real pictures {score['floor']:.4g}, at {score['n']} a side")
 

@@ -11,7 +11,7 @@ from facegan.cli.command import run_stage
 from facegan.cli.project import EXPORTED, REPORTS, TRAINED, Project
 from facegan.exporting import shipped
 from facegan.exporting.card import model_card
-from facegan.exporting.model import BEST, LAST, last_is_as_good, load_generator
+from facegan.exporting.model import BEST, LAST, last_is_as_good, load_trained
 from facegan.exporting.onnx import export_onnx, parity
 from facegan.exporting.shipped.generate import Generator, grid
 from facegan.files import new_folder, read_json, write_atomic, write_json
@@ -38,7 +38,7 @@ def export(project: Project) -> None:
 
 def _export(params: Params, trained: Path, which: str, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """One generator's weights, ONNX file and samples; gives its configuration, and how far ONNX is from PyTorch."""
-    network, config = load_generator(trained, which)
+    network, config = load_trained(trained, which)
     model = export_onnx(network, params.model.latent, config["labels"], params.export.opset)
     agreement = parity(network, model, params.model.latent, config["labels"], params.export.tolerance)
     shutil.copyfile(trained / f"{which}.safetensors", folder / f"{which}.safetensors")

@@ -89,7 +89,7 @@ def train(project: Project) -> None:
             remove(folder.path)
         else:
             set_aside(folder.path, project.state)
-    print(f"train: done; the best weights by train.judge are those at {state.best_images / 1000:.1f} kimg")
+    print(f"train: done; the best weights, chosen by train.judge, are those at {state.best_images / 1000:.1f} kimg")
 
 
 def _checkpoint_seconds() -> float:

@@ -12,6 +12,8 @@ from facegan.errors import FaceganError
 from facegan.params import Params
 from facegan.strict_yaml import read_yaml
 
+ADDED = ("train.judge",)  # keys that earlier versions did not have, and `facegan upgrade` adds
+
 
 def load_params(path: Path) -> Params:
     """Read and validate a ``params.yaml``. Raises FaceganError with one line for the first problem."""
@@ -125,7 +127,8 @@ def _explain(problem: Any) -> str:
             near = nearest(key)
             return f"{key}: unknown key" + (f"; did you mean {near}?" if near else "")
         case "missing":
-            return f"{key}: missing; `facegan upgrade` adds it, `facegan recipe show base` shows a complete file"
+            adds = "`facegan upgrade` adds it, " if key in ADDED else ""
+            return f"{key}: missing; {adds}`facegan recipe show base` shows a complete file"
         case "value_error":  # ours: the message names the key
             return str(problem["msg"]).removeprefix("Value error, ")
         case "model_type":

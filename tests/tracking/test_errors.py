@@ -1,7 +1,7 @@
 """Errors are told in one line, and never with a password."""
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 from mlflow.exceptions import MlflowException
 from requests.exceptions import ConnectionError, HTTPError
@@ -18,9 +18,17 @@ from facegan.tracking.errors import mlflow_guarded, one_line, redact
         ("postgresql://ann:s3cret@db/mlflow, http://bob:s3cret@x", "postgresql://***@db/mlflow, http://***@x"),
         ("http://ann:s3@cret@host/a", "http://***@host/a"),
         ("postgresql://ann:s3/cr?et#@db:5432/mlflow", "postgresql://***@db:5432/mlflow"),
-        ("https://host/a?token=s3cret&page=2 failed", "https://host/a?token=***&page=*** failed"),
-        ("https://host/a?s3cret", "https://host/a?***"),
-        ("http://host/a@b and mail@host", "http://host/a@b and mail@host"),
+        ("https://host/a?token=s3;cret&page=2 failed", "https://host/a?*** failed"),
+        ("https://host/a#access_token=s3cret", "https://host/a#***"),
+        ("https://s3/cret@host", "https://***@host"),
+        ("http://host/a@b and mail@host", "http://***@b and mail@host"),
+        ("http://host/a,postgresql://ann:s3cret@db/x", "http://***@db/x"),
+        (
+            "Max retries exceeded with url: /k?X-Amz-Signature=s3cret (Caused",
+            "Max retries exceeded with url: /k?*** (Caused",
+        ),
+        ("host=db password=s3cret user=ann", "host=db password=*** user=ann"),
+        ("aws_secret_access_key=s3cret, region=eu", "aws_secret_access_key=***, region=eu"),
         ("sqlite:////home/ann/mlflow.db", "sqlite:////home/ann/mlflow.db"),
         ("http://127.0.0.1:5000/api/2.0", "http://127.0.0.1:5000/api/2.0"),
     ],
@@ -34,7 +42,6 @@ SIGNS = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, 
 
 @given(user=SIGNS, before=SIGNS, after=SIGNS, scheme=st.sampled_from(["http", "https", "postgresql+psycopg2", "s3"]))
 def test_no_part_of_any_password_is_shown(user: str, before: str, after: str, scheme: str) -> None:
-    assume("/" not in user and "?" not in user and "#" not in user)
     told = redact(f"cannot reach {scheme}://{user}:{before}SECRET{after}@host/database today")
     assert "SECRET" not in told and told.startswith(f"cannot reach {scheme}://***@") and told.endswith(" today")
 

@@ -110,8 +110,9 @@ def _no_network(*arguments: object) -> None:
 
 
 def test_too_few_pictures_for_a_score_are_said(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="8 training pictures are too few for precision_random"):
-        build_judge("precision_random", noise(8, size=32), Inputs(3), 1, tmp_path, CPU)(Replay(noise(40, size=32)))
+    for count, name in ((8, "precision_random"), (3, "fd_random"), (2, "ms_ssim")):
+        with pytest.raises(FaceganError, match=f"train.judge: {count} training pictures are too few for {name}"):
+            build_judge(name, noise(count, size=32), Inputs(3), 1, tmp_path, CPU)
 
 
 def test_at_most_ten_thousand_pictures_are_looked_at_and_they_are_a_seeded_choice(by_colours: Build) -> None:

@@ -98,10 +98,8 @@ class Project:
         return tags
 
     def changed(self, name: str) -> bool:
-        """Whether a file has changes that git does not have; outside git every file has."""
-        if not self._git("rev-parse", "HEAD"):
-            return True
-        return bool(self._git("status", "--porcelain", "--", name))
+        """Whether a file is another than the last commit's: what git ignores or was told to overlook counts too."""
+        return self._git("show", f"HEAD:./{name}") != (self.root / name).read_text(encoding="utf-8", errors="replace")
 
     def changes(self) -> str:
         """The uncommitted diff of code, recipes and parameters; empty outside git."""

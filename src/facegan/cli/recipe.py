@@ -86,11 +86,12 @@ def use_recipe(project: Project, name: str, with_data: bool) -> None:
             write_atomic(kept_as, content)
             kept = f"; your uncommitted one is kept as {kept_as.name}"
     write_commented(path, document)
-    write_atomic(project.state / _WRITTEN, json_digest(path.read_bytes().hex()))
+    if kept:  # the new one holds some of these edits
+        (project.state / _WRITTEN).unlink(missing_ok=True)
+    else:
+        write_atomic(project.state / _WRITTEN, json_digest(path.read_bytes().hex()))
     own = "" if with_data else f", data.source {document['data']['source']} as it was"
-    print(
-        f"params.yaml is now {name}{own}{''.join(kept)}; `git diff params.yaml` shows the change, `dvc repro` runs it"
-    )
+    print(f"params.yaml is now {name}{own}{kept}; `git diff params.yaml` shows the change, `dvc repro` runs it")
 
 
 _WRITTEN = "recipe-written"  # digest of the params.yaml that a recipe was written into last: nobody's edits

@@ -11,7 +11,6 @@ import os
 import signal
 import subprocess
 import sys
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -71,11 +70,11 @@ def _retrain(options: argparse.Namespace) -> None:
     project = Project.find()
     story = _story(project.root, options.base)
     with alone(project.state / "retrain.lock", "retrain: another retraining is running here"):
-        (options.out / "report.md").unlink(missing_ok=True)  # an earlier one would be taken for this
         try:
+            (options.out / "report.md").unlink(missing_ok=True)  # an earlier one would be taken for this
             refused = _work(project, options, story)
         except BaseException as error:  # Ctrl-C and a full disk too: the report says so
-            story.failure = str(error) or type(error).__name__
+            story.failure = one_line(error)
             raise
         finally:
             _report(project, options.out, story)
@@ -251,8 +250,10 @@ def _report(project: Project, folder: Path, story: Story) -> None:
         print(_write(project, folder, story, compared=True))
     except Exception as error:
         print(f"retrain: the runs could not be compared: {one_line(error)}", file=sys.stderr)
-        with suppress(OSError):  # a full disk
+        try:
             print(_write(project, folder, story, compared=False))
+        except OSError as failed:  # a full disk
+            print(f"retrain: the report cannot be written: {one_line(failed)}", file=sys.stderr)
 
 
 def _write(project: Project, folder: Path, story: Story, compared: bool) -> Path:

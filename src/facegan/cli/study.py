@@ -145,7 +145,7 @@ def _plan(space: "Space", options: argparse.Namespace) -> "Plan":
     judges = {json.dumps(contender.document["train"]["judge"]) for contender in space.contenders}
     if prune and (len(judges) > 1 or any(one.key.startswith("train.judge") for one in space.dimensions)):
         raise FaceganError(
-            "study: --prune: scores of another train.judge cannot be set against each other; add --no-prune"
+            "study: pruning compares scores, and those of different train.judge cannot be compared; add --no-prune"
         )
     return Plan(sampler, trials, options.seeds, options.images, prune)
 

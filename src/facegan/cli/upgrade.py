@@ -24,7 +24,8 @@ class Addition:
 
 def _judge(document: CommentedMap) -> str:
     """The random network judged until there was the face encoder, which came with the extractor of that name."""
-    return "fd_face" if document.get("evaluate", {}).get("extractor") == "face" else "fd_random"
+    evaluate = document.get("evaluate")
+    return "fd_face" if isinstance(evaluate, dict) and evaluate.get("extractor") == "face" else "fd_random"
 
 
 # In the order of their coming; none is ever taken away.
@@ -46,8 +47,8 @@ def upgrade(project: Project) -> None:
     if added:
         write_commented(path, document)
         for name, value in added.items():
-            print(f"params.yaml: {name}: {value} added, which is what it was before")
-        print("`git diff params.yaml` shows the change; runs with the old file keep their rows in MLflow")
+            print(f"params.yaml: {name}: {value} added, which is what it was before there was a choice")
+        print("`git diff params.yaml` shows the change; the next `dvc repro` trains again, as the code has changed too")
     else:
         project.params()
         print("params.yaml is up to date")
@@ -62,7 +63,9 @@ def added_to(document: CommentedMap) -> dict[str, Any]:
             continue
         keys = list(block)
         place = keys.index(addition.after) + 1 if addition.after in block else len(keys)
+        place -= place == len(keys)  # what follows the last key belongs to the next block
         value = addition.value(document)
-        block.insert(place, addition.key, value, comment=addition.comment)
+        comment = None if block.fa.flow_style() else addition.comment
+        block.insert(place, addition.key, value, comment=comment)
         added[f"{addition.block}.{addition.key}"] = value
     return added

@@ -7,12 +7,12 @@ import torch
 from torch import nn
 
 from facegan.evaluation.comparison import verdict
-from facegan.evaluation.extractor import Extractor
+from facegan.evaluation.extractor import BATCH, Extractor
 from facegan.evaluation.generation import generate
 from facegan.evaluation.metrics import metric
-from facegan.evaluation.pixels import PIXEL_SCORES, RealPictures
+from facegan.evaluation.pixels import MOST, PIXEL_SCORES, RealPictures
 from facegan.evaluation.reference import SCORING_SEED, Reference
-from facegan.evaluation.scores import Scores, extracted, frechet, measured
+from facegan.evaluation.scores import Scores, frechet, measured
 from facegan.evaluation.suite import GRID, Evaluation, Real
 from facegan.randomness import Inputs
 
@@ -52,11 +52,12 @@ def score_last(
     inputs = Inputs(latent, real.labels.table)
     n = min(len(reference.features_first), generated)
     drawn = tuple(part[:n] for part in inputs.draw(generated, seed, "evaluate"))
-    pictures = torch.cat([images.cpu() for images in generate(network, drawn, device)])
-    fake = measured(extracted(pictures, extractor), extractor, n, n, lambda _: None)
+    batches = ((images, next(extractor.batches(images))) for images in generate(network, drawn, device))
+    kept = ((images[: max(0, MOST - place * BATCH)], features) for place, (images, features) in enumerate(batches))
+    fake = measured(kept, extractor, n, n, lambda _: None)
     sides = RealPictures.of(real.train, real.held_out, len(reference.features_first), SCORING_SEED)
     found = frechet(reference, fake, extractor, SCORING_SEED)
-    pictures = pictures[: len(sides.first)]
+    pictures = fake.pictures[: len(sides.first)]
     found[DETAIL] = PIXEL_SCORES[DETAIL](
         sides.first[: len(pictures)], sides.second[: len(pictures)], pictures, SCORING_SEED
     )

@@ -33,6 +33,14 @@ def classes(config: dict[str, Any]) -> tuple[int, ...]:
     return tuple(len(names) for names in config["labels"].values())
 
 
+def load_trained(folder: Path, which: str = BEST) -> tuple[nn.Module, dict[str, Any]]:
+    """``load_generator`` of what the training of this version left. Raises FaceganError for an earlier one's."""
+    network, config = load_generator(folder, which)
+    if not {"judge", "best", "last"} <= config.keys():
+        raise FaceganError(f"{folder} is of an earlier version of facegan; `dvc repro` trains again")
+    return network, config
+
+
 def load_generator(folder: Path, which: str = BEST) -> tuple[nn.Module, dict[str, Any]]:
     """The best (or last) generator of a trained or exported folder, in eval mode on the CPU, with its configuration."""
     weights = f"{which}.safetensors"

@@ -7,24 +7,26 @@ from contextlib import contextmanager
 from facegan.errors import FaceganError
 
 _URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?P<rest>\S+)")
-_PARAMETER = re.compile(r"(?<==)[^&;#]*")
+_PATH = re.compile(r"(url: [^\s?]*\?)\S+")  # as requests tells which one failed
+_SECRET = re.compile(
+    r"(?i)\b((?:[\w-]*[_-])?(?:password|passwd|pwd|token|secret|signature|credential|sig|key)=)[^\s&,;'\")]+"
+)
 
 
 def redact(text: str) -> str:
-    """``text`` without users, passwords and values of queries in its URLs.
+    """``text`` without users, passwords, queries and fragments of URLs, and without secrets as ``name=value``.
 
-    A password may hold any sign but a space, which no parser of URLs allows for: where the first part may be a user
-    and the beginning of a password, what stands before the last ``@`` is hidden whole.
+    A password may hold any sign but a space, which no parser of URLs allows for: all that stands before the last ``@``
+    of a word with a URL is hidden, a path or a second URL too.
     """
-    return _URL.sub(lambda url: url["scheme"] + _hidden(url["rest"]), text)
+    text = _URL.sub(lambda url: url["scheme"] + _hidden(url["rest"]), text)
+    return _SECRET.sub(r"\1***", _PATH.sub(r"\1***", text))
 
 
 def _hidden(rest: str) -> str:
-    first = re.split("[/?#]", rest, maxsplit=1)[0]
-    _, at, place = rest.rpartition("@") if "@" in first or ":" in first else ("", "", rest)
-    where, mark, query = place.partition("?")
-    values = _PARAMETER.sub("***", query) if "=" in query else "***" if mark else ""
-    return ("***@" if at else "") + where + mark + values
+    _, at, place = rest.rpartition("@")
+    where = re.split("[?#]", place, maxsplit=1)[0]
+    return ("***@" if at else "") + where + (f"{place[len(where)]}***" if where != place else "")
 
 
 def one_line(error: BaseException, most: int = 300) -> str:

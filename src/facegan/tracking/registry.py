@@ -98,7 +98,7 @@ class Registry:
         try:
             got = Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(folder)))
         except Exception as error:  # each store has its own
-            raise _fetching(what, error, lambda: mlflow.artifacts.list_artifacts(artifact_uri=uri)) from error
+            raise self._fetching(version, what, error, partial(mlflow.artifacts.list_artifacts, uri)) from error
         found = sorted(got.rglob("generator.onnx"))
         if not found:
             raise Missing(f"{what} hold no generator.onnx")
@@ -111,7 +111,7 @@ class Registry:
             text = mlflow.artifacts.load_text(f"runs:/{version.run_id}/metrics/evaluate.json")
         except Exception as error:  # each store has its own
             there = partial(self._client.list_artifacts, version.run_id, "metrics")
-            raise _fetching(what, error, there, "metrics/evaluate.json") from error
+            raise self._fetching(version, what, error, there, "metrics/evaluate.json") from error
         try:
             return dict(json.loads(text))
         except ValueError as error:
@@ -130,7 +130,26 @@ class Registry:
         """Their digest; versions of earlier facegan have it with their run alone."""
         if WEIGHTS in version.tags:
             return version.tags[WEIGHTS]
-        return str(self._client.get_run(version.run_id).data.tags.get(WEIGHTS, f"of version {version.number}"))
+        unknown = f"of version {version.number}"
+        try:
+            return str(self._client.get_run(version.run_id).data.tags.get(WEIGHTS, unknown))
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":  # it was deleted for good
+                raise
+            return unknown
+
+    def _fetching(
+        self, version: Version, what: str, error: Exception, listing: Callable[[], Any], wanted: str = ""
+    ) -> FaceganError:
+        """What a failure to fetch means: missing only where the store shows other files of the run, and not these."""
+        try:
+            visible = bool(self._client.list_artifacts(version.run_id))  # a folder that is not mounted is empty too
+            there = [entry.path for entry in listing() or []]
+        except Exception:  # it does not answer
+            visible, there = False, []
+        if visible and wanted not in there and (wanted or not there):
+            return Missing(f"{what} are gone: {one_line(error)}")
+        return FaceganError(f"{what} cannot be fetched: {one_line(error)}; nothing was decided")
 
     def decide(self, decision: Decision, expected: str | None) -> bool:
         """Carry a decision out, and log it; False when the champion is no longer ``expected``, and nothing was done.
@@ -245,17 +264,6 @@ class Registry:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
             return None
-
-
-def _fetching(what: str, error: Exception, listing: Callable[[], Any], wanted: str = "") -> FaceganError:
-    """What a failure to fetch means: missing only where the store itself says that it does not have it."""
-    try:
-        there = [entry.path for entry in listing() or []]
-    except Exception:  # it does not answer
-        there = [wanted]
-    if wanted not in there and (wanted or not there):
-        return Missing(f"{what} are gone: {one_line(error)}")
-    return FaceganError(f"{what} cannot be fetched: {one_line(error)}; nothing was decided")
 
 
 def _cut(card: str) -> str:

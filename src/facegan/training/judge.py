@@ -8,15 +8,17 @@ from typing import Any
 import torch
 from torch import nn
 
+from facegan.errors import FaceganError
 from facegan.evaluation.comparison import badness, error
 from facegan.evaluation.extractor import Extractor
 from facegan.evaluation.face_network import face_extractor
 from facegan.evaluation.generation import generate
 from facegan.evaluation.metrics import known, metric
+from facegan.evaluation.neighbors import K_DENSITY
 from facegan.evaluation.pixels import PIXEL_SCORES
 from facegan.evaluation.random_network import random_extractor
 from facegan.evaluation.reference import SCORING_SEED, Reference
-from facegan.evaluation.scores import FAMILY, extracted, measured
+from facegan.evaluation.scores import FAMILY, extracted, manifold, measured
 from facegan.evaluation.statistics import FeatureStatistics
 from facegan.params import OnnxJudge
 from facegan.randomness import Inputs
@@ -65,6 +67,8 @@ def _measure(judge: str | OnnxJudge, chosen: torch.Tensor, root: Path, device: t
         return judge.score, _in_space(f"{judge.score}{extractor.suffix}", chosen, extractor)
     if not metric(judge).in_features:
         n = min(PICTURES, len(chosen) // 2)
+        if n < 2:
+            raise FaceganError(f"train.judge: {len(chosen)} training pictures are too few for {judge}")
         first, second = chosen[:n], chosen[n : 2 * n]
         return judge, lambda pictures: PIXEL_SCORES[judge](first, second, pictures[:n], SCORING_SEED)
     match judge.removeprefix(known(judge)):
@@ -81,7 +85,10 @@ def _measure(judge: str | OnnxJudge, chosen: torch.Tensor, root: Path, device: t
 
 def _in_space(name: str, chosen: torch.Tensor, extractor: Extractor) -> Measure:
     """The score ``name`` in the space of ``extractor``."""
-    n = min(PICTURES, len(chosen) // 2)
+    count = len(chosen)  # not the pictures: what follows would keep them
+    n = min(PICTURES, count // 2)
+    if n < 2 or (FAMILY[known(name)] is manifold and n <= K_DENSITY):
+        raise FaceganError(f"train.judge: {count} training pictures are too few for {name}")
     real = measured(extracted(chosen, extractor), extractor, len(chosen), 2 * n, _nobody)
     first, second = real.features[:n], real.features[n:]
     reference = Reference(
@@ -95,11 +102,8 @@ def _in_space(name: str, chosen: torch.Tensor, extractor: Extractor) -> Measure:
     )
 
     def measure(pictures: torch.Tensor) -> dict[str, Any]:
-        fake = measured(extracted(pictures, extractor), extractor, len(pictures), n, _nobody)
-        found = FAMILY[known(name)](reference, fake, extractor, SCORING_SEED)
-        if name not in found:
-            raise ValueError(f"{len(chosen)} training pictures are too few for {name}")
-        return found[name]
+        fake = measured(extracted(pictures, extractor), extractor, len(pictures), PICTURES, _nobody)
+        return FAMILY[known(name)](reference, fake, extractor, SCORING_SEED)[name]
 
     return measure
 
