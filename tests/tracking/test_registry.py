@@ -11,7 +11,7 @@ import pytest
 from facegan.errors import FaceganError
 from facegan.tracking import registry as module
 from facegan.tracking.record import MODEL
-from facegan.tracking.registry import CANDIDATE, CHAMPION, REPLACED, ROLLED_BACK, Decision, Registry
+from facegan.tracking.registry import CANDIDATE, CHAMPION, REPLACED, ROLLED_BACK, Decision, Missing, Registry
 from facegan.tracking.view import MlflowClient, Server, prepare
 from tracking.made import own_environment
 
@@ -232,7 +232,18 @@ def test_files_and_scores_that_are_gone_are_one_line(two: Registry, tmp_path: Pa
     for path in (tmp_path / "artifacts").rglob("*"):
         if path.name in ("generator.onnx", "evaluate.json"):
             path.unlink()
-    with pytest.raises(FaceganError, match=r"the files of version 1 hold no generator\.onnx"):
+    with pytest.raises(Missing, match=r"the files of version 1 hold no generator\.onnx"):
         two.files(found, tmp_path / "got")
-    with pytest.raises(FaceganError, match="the scores of version 1 cannot be had"):
+    with pytest.raises(Missing, match="the scores of version 1 are gone"):
         two.report(found)
+
+
+def test_a_store_that_shows_nothing_at_all_says_nothing_of_what_is_missing(two: Registry, tmp_path: Path) -> None:
+    """A folder that is not mounted is empty too."""
+    found = two.version("1")
+    assert found is not None
+    (tmp_path / "artifacts").rename(tmp_path / "not mounted")
+    for fetch in (two.report, lambda version: two.files(version, tmp_path / "got")):
+        with pytest.raises(FaceganError, match="of version 1 cannot be fetched") as caught:
+            fetch(found)
+        assert not isinstance(caught.value, Missing)

@@ -100,6 +100,8 @@ class Registry:
         except Exception as error:  # each store has its own
             raise self._fetching(version, what, error, partial(mlflow.artifacts.list_artifacts, uri)) from error
         found = sorted(got.rglob("generator.onnx"))
+        if not found and not self._visible(version):  # a folder that is not there is downloaded as an empty one
+            raise FaceganError(f"{what} cannot be fetched: its store shows no file at all; nothing was decided")
         if not found:
             raise Missing(f"{what} hold no generator.onnx")
         return found[0].parent
@@ -138,16 +140,22 @@ class Registry:
                 raise
             return unknown
 
+    def _visible(self, version: Version) -> bool:
+        """Whether the store shows any file of a version's run: a folder that is not mounted is empty too."""
+        try:
+            return bool(self._client.list_artifacts(version.run_id))
+        except Exception:  # each store has its own
+            return False
+
     def _fetching(
         self, version: Version, what: str, error: Exception, listing: Callable[[], Any], wanted: str = ""
     ) -> FaceganError:
         """What a failure to fetch means: missing only where the store shows other files of the run, and not these."""
         try:
-            visible = bool(self._client.list_artifacts(version.run_id))  # a folder that is not mounted is empty too
             there = [entry.path for entry in listing() or []]
         except Exception:  # it does not answer
-            visible, there = False, []
-        if visible and wanted not in there and (wanted or not there):
+            there = [wanted]
+        if self._visible(version) and wanted not in there and (wanted or not there):
             return Missing(f"{what} are gone: {one_line(error)}")
         return FaceganError(f"{what} cannot be fetched: {one_line(error)}; nothing was decided")
 
