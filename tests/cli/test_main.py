@@ -65,7 +65,9 @@ def test_make_ui_opens_a_server_that_runs_are_on(tmp_path: Path) -> None:
     (tmp_path / "browser").chmod(0o755)
     uri = "http://127.0.0.1:9/runs"
     environment = {**os.environ, "MLFLOW_TRACKING_URI": uri, "BROWSER": str(tmp_path / "browser")}
-    rule = subprocess.run(["make", "--dry-run", "ui"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    rule = subprocess.run(
+        ["make", "--no-print-directory", "--dry-run", "ui"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
     script = rule[rule.index("case ") :]
     subprocess.run(["sh", "-c", script], env=environment, check=True, timeout=60)
     assert (tmp_path / "opened").read_text() == f"{uri}\n"

@@ -79,12 +79,7 @@ def _project() -> Iterator[Finding]:
     project = Project.find()
     yield "ok", "project", str(project.root)
     missing = [tool for tool in ("dvc", "git") if shutil.which(tool) is None]
-    note = "; run `. .venv/bin/activate`" if "dvc" in missing else ""
-    yield (
-        "fail" if missing else "ok",
-        "tools",
-        f"not on the path: {', '.join(missing)}{note}" if missing else "dvc, git",
-    )
+    yield "fail" if missing else "ok", "tools", f"not installed: {', '.join(missing)}" if missing else "dvc, git"
     params = project.params()
     yield (
         "ok",
