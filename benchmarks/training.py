@@ -8,11 +8,11 @@ from pathlib import Path
 import torch
 
 from benchmarks.plain import PlainLoop
-from facegan.cli.recipe import recipe
-from facegan.cli.yaml_file import text
 from facegan.data.labels import Labels
 from facegan.params import ModelParams, TrainParams
 from facegan.params_yaml import load_params, parse_params
+from facegan.repository.recipes import recipe
+from facegan.repository.yaml_file import text
 from facegan.tracking.journal import Journal
 from facegan.training.device import make_deterministic
 from facegan.training.judge import Judgement

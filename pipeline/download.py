@@ -3,10 +3,10 @@
 import sys
 from collections import Counter
 
-from facegan.cli.command import run_stage
-from facegan.cli.project import RAW, Project
 from facegan.data.archive import write_raw
 from facegan.data.source import open_source
+from facegan.repository.project import RAW, Project
+from facegan.repository.running import run_stage
 
 
 def download(project: Project) -> None:

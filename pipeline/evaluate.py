@@ -6,9 +6,6 @@ torchrun does.
 
 import torch
 
-from facegan.cli.command import run_stage
-from facegan.cli.distributed import device_of, several
-from facegan.cli.project import REPORTS, SHARDS, TRAINED, Project
 from facegan.data.batches import load_split
 from facegan.data.labels import Labels
 from facegan.data.manifest import SPLITS, read_manifest
@@ -24,6 +21,9 @@ from facegan.evaluation.suite import Real, evaluate_generator
 from facegan.exporting.model import LAST, load_trained
 from facegan.files import new_folder, write_json
 from facegan.progress import progress
+from facegan.repository.distributed import device_of, several
+from facegan.repository.project import REPORTS, SHARDS, TRAINED, Project
+from facegan.repository.running import run_stage
 from facegan.training.device import choose_device, describe, make_deterministic
 
 

@@ -7,8 +7,6 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from facegan.cli.command import run_stage
-from facegan.cli.project import EXPORTED, REPORTS, TRAINED, Project
 from facegan.exporting import shipped
 from facegan.exporting.card import model_card
 from facegan.exporting.model import BEST, LAST, last_is_as_good, load_trained
@@ -17,6 +15,8 @@ from facegan.exporting.shipped.generate import Generator, grid
 from facegan.files import new_folder, read_json, write_atomic, write_json
 from facegan.params import Params
 from facegan.pictures import CLASS_ROWS, png
+from facegan.repository.project import EXPORTED, REPORTS, TRAINED, Project
+from facegan.repository.running import run_stage
 
 
 def export(project: Project) -> None:

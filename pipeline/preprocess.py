@@ -1,9 +1,9 @@
 """Preprocess: the raw pictures to uint8 tensor shards, split into training and held out, with a manifest."""
 
-from facegan.cli.command import run_stage
-from facegan.cli.project import RAW, REPORTS, SHARDS, Project
 from facegan.data.shards import summary, write_shards
 from facegan.files import write_json
+from facegan.repository.project import RAW, REPORTS, SHARDS, Project
+from facegan.repository.running import run_stage
 
 
 def preprocess(project: Project) -> None:

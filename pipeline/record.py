@@ -1,8 +1,8 @@
 """Record: make MLflow hold this run whole, from the outputs of the stages alone; fails when it could not."""
 
-from facegan.cli.command import run_stage
-from facegan.cli.project import Project
-from facegan.cli.record import record_run
+from facegan.repository.project import Project
+from facegan.repository.recording import record_run
+from facegan.repository.running import run_stage
 
 
 def record(project: Project) -> None:

@@ -5,16 +5,17 @@ import sys
 
 import torch
 
-from facegan.cli.command import Stop, run_stage
-from facegan.cli.project import REPORTS, SHARDS, TRAINED, Project
 from facegan.data.batches import load_split
 from facegan.data.labels import Labels
 from facegan.data.manifest import read_manifest
 from facegan.errors import FaceganError
+from facegan.files import sha256
 from facegan.randomness import Inputs
+from facegan.repository.project import REPORTS, SHARDS, TRAINED, Project
+from facegan.repository.running import Stop, run_stage
 from facegan.tracking.feed import Feed, remove, set_aside
 from facegan.tracking.journal import Journal
-from facegan.tracking.lineage import RunSpec, environment, training_key, write_environments
+from facegan.tracking.lineage import RunSpec, attempt_of, environment, read_trained, training_key, write_trained
 from facegan.training.device import choose_device, describe, make_deterministic
 from facegan.training.judge import build_judge
 from facegan.training.loop import Stopped, Training
@@ -36,7 +37,13 @@ def train(project: Project) -> None:
     with hold(project.state, key) as folder:
         if others := unfinished(project.state, key):
             print(f"train: unfinished trainings under other parameters: {', '.join(name[:8] for name in others)}")
-        RunSpec.of(params, key, size, project.tags()).write(folder.path)
+        if (
+            not folder.checkpoint.is_file() and folder.attempt == read_trained(project.state, key)[0]
+        ):  # of one that is done
+            folder.clear()
+        attempt = folder.attempt
+        spec = RunSpec.of(params, key, size, attempt_of(project.home, attempt), project.tags())
+        spec.write(folder.path)
         with Journal(folder.path) as journal:
             journal.write("start", environment=environment(describe(device), torch.get_num_threads()))
             feed = Feed(folder.path, *project.tracking())
@@ -78,12 +85,13 @@ def train(project: Project) -> None:
                 ) from error
             except Stopped:
                 status = "KILLED"
-                print("train: stopped, its state is saved; `dvc repro` goes on from here", flush=True)
+                print("train: stopped, its state is saved; rerun `dvc repro` to resume", flush=True)
                 sys.exit(128 + stop.signal)
             finally:
-                journal.write("end", status=status)
+                generator = sha256(project.root / TRAINED / "generator.safetensors") if status == "FINISHED" else None
+                journal.write("end", status=status, generator=generator)
                 everything_sent = feed.finish()
-        write_environments(project.state, key, journal.rows())
+        write_trained(project.state, key, attempt, journal.rows())
         folder.checkpoint.unlink()  # first: without it, what a kill leaves of the folder is no finished training
         if everything_sent:
             remove(folder.path)

@@ -7,8 +7,6 @@ import pytest
 import torch
 from torch import nn
 
-from facegan.cli.recipe import recipe
-from facegan.cli.yaml_file import text
 from facegan.data.labels import Labels
 from facegan.exporting.model import load_generator
 from facegan.exporting.onnx import export_onnx, parity
@@ -16,6 +14,8 @@ from facegan.networks import build_discriminator, build_generator
 from facegan.params import Params
 from facegan.params_yaml import parse_params
 from facegan.randomness import Inputs
+from facegan.repository.recipes import recipe
+from facegan.repository.yaml_file import text
 from facegan.tracking.journal import Journal
 from facegan.training.judge import build_judge
 from facegan.training.loop import Plan, Training

@@ -6,11 +6,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from facegan.cli.recipe import names, recipe
-from facegan.cli.yaml_file import text
 from facegan.data.labels import Labels
 from facegan.params import Params
 from facegan.params_yaml import parse_params
+from facegan.repository.recipes import names, recipe
+from facegan.repository.yaml_file import text
 from facegan.tracking.journal import Journal
 from facegan.training.judge import Judgement
 from facegan.training.loop import Training

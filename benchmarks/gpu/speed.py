@@ -256,8 +256,8 @@ import json, sys, tempfile, time
 from pathlib import Path
 import torch
 from benchmarks.training import Ours
-from facegan.cli.recipe import recipe
-from facegan.cli.yaml_file import text
+from facegan.repository.recipes import recipe
+from facegan.repository.yaml_file import text
 from facegan.params_yaml import parse_params
 from facegan.training.device import make_deterministic
 import facegan

@@ -11,7 +11,7 @@ from tracking import made
 
 from cli.running import Command, Ended
 from facegan.cli import main as main_module
-from facegan.cli.project import Project
+from facegan.repository.project import Project
 
 
 @pytest.fixture(autouse=True)

@@ -14,10 +14,10 @@ from PIL import Image
 from tracking.made import ROOT
 
 from cli.running import Command
-from facegan.cli.project import Project
 from facegan.data.source import open_source
 from facegan.errors import FaceganError
 from facegan.params_yaml import load_params
+from facegan.repository.project import Project
 
 
 def picture(shade: int) -> bytes:

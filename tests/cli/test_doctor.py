@@ -11,7 +11,7 @@ import pytest
 from tracking.made import free_port, spec, write_journal, write_params
 
 from cli.running import Command, Ended
-from facegan.cli.project import Project
+from facegan.repository.project import Project
 
 SECRET = "s3cret-pass"
 LINE = re.compile(r"^(ok   |note |fail ) (\S+) +(\S.*)$")
@@ -54,7 +54,7 @@ def test_outside_of_a_project_it_looks_at_the_machine_all_the_same(
     ended = facegan("doctor")
     found = findings(ended)
     assert found["python"][0] == "ok" and found["project"][0] == "fail"
-    assert re.fullmatch(r"doctor: \d of these must be put right first", ended.error)
+    assert re.fullmatch(r"doctor: \d of these must be fixed first", ended.error)
 
 
 def test_bad_parameters_are_a_failure_that_names_the_key(project: Project, facegan: Command) -> None:

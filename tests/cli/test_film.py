@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from cli.running import Command
-from facegan.cli.project import REPORTS, Project
+from facegan.repository.project import REPORTS, Project
 
 SAMPLES = REPORTS / "train/samples"
 

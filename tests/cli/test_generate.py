@@ -9,8 +9,8 @@ from PIL import Image
 from tracking.made import free_port
 
 from cli.running import Command
-from facegan.cli.project import EXPORTED, Project
-from facegan.cli.record import record_run
+from facegan.repository.project import EXPORTED, Project
+from facegan.repository.recording import record_run
 
 SIZE, GAP = 32, 2
 SECRET = "s3cret-pass"

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from cli.running import Command
-from facegan.cli.project import Project
 from facegan.errors import FaceganError
+from facegan.repository.project import Project
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = ("recipe", "data", "generate", "compare", "doctor", "record")

@@ -8,11 +8,11 @@ import pytest
 from tracking.made import ROOT
 
 from cli.running import Command
-from facegan.cli.project import Project
-from facegan.cli.recipe import names, recipe
-from facegan.cli.yaml_file import read_commented, text
 from facegan.errors import FaceganError
 from facegan.params_yaml import flatten, load_params, parse_params
+from facegan.repository.project import Project
+from facegan.repository.recipes import names, recipe
+from facegan.repository.yaml_file import read_commented, text
 from facegan.strict_yaml import read_yaml
 
 NAMES = sorted(path.stem for path in (ROOT / "recipes").glob("*.yaml"))

@@ -7,8 +7,8 @@ import pytest
 
 from cli.running import Command
 from facegan.cli import retrain
-from facegan.cli.project import Project
 from facegan.cli.retrain import Story
+from facegan.repository.project import Project
 
 REPORT = Path("reports/retrain/report.md")
 
@@ -27,7 +27,7 @@ def refused(project: Project, options: Any, story: Story) -> bool:
     return True
 
 
-@pytest.mark.parametrize("broken", ["facegan.cli.revisions.read_workspace", "facegan.cli.compare_formats.markdown"])
+@pytest.mark.parametrize("broken", ["facegan.runs.revisions.read_workspace", "facegan.runs.formats.markdown"])
 def test_a_report_that_cannot_compare_tells_the_verdict_and_changes_no_exit_code(
     stale: Path, facegan: Command, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:

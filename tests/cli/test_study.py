@@ -5,7 +5,7 @@ import subprocess
 import pytest
 
 from cli.running import Command
-from facegan.cli.project import Project
+from facegan.repository.project import Project
 
 LONG = ("--images", "64")
 
@@ -14,7 +14,7 @@ LONG = ("--images", "64")
     ("arguments", "words"),
     [
         (["nope"], "there is no recipe 'nope'"),
-        (["base:train.bach=3"], "train.bach is no parameter; did you mean train.batch?"),
+        (["base:train.bach=3"], "train.bach is not a parameter; did you mean train.batch?"),
         (["base:train.batch"], "'train.batch' should be key=value"),
         (["base:train.batch=1"], "train.batch: 1 should be greater"),
         (["base:train.duration=5 kimg"], "--images decides train.duration"),
@@ -30,15 +30,15 @@ LONG = ("--images", "64")
         (["base", "--search", "train.r1=-1..1"], "train.r1: -1.0 should be greater than or equal to 0"),
         (["base", "--search", "train.batch=8..16.5"], "two whole numbers"),
         (["base", "--search", "train.objective=bce,hing"], "train.objective: 'hing' should be"),
-        (["base", "--search", "train.batch.start=1,2"], "train.batch.start is no parameter"),
+        (["base", "--search", "train.batch.start=1,2"], "train.batch.start is not a parameter"),
         (["base", "--search", "preprocess.size=32,64", "--trials", "2"], "cannot be set against each other"),
         (["base", "--search", "train.r1=a..b"], "two numbers"),
         (["base", "--search", "seed=1..9"], "--seeds decides seed"),
-        (["base", "--search", "promotion.certain=1,2"], "is no part of a run"),
+        (["base", "--search", "promotion.certain=1,2"], "is not part of a run"),
         (["base", "--search", "train.r1=1..2"], "write --search train.r1=a,b,c, or take --sampler tpe"),
         (["base", *["--search", "train.r1=1,2"] * 2], "train.r1 stands twice"),
         (["base:train.r1=1.0", "--search", "train.r1=1,2"], "--search train.r1: base:train.r1=1.0 sets it already"),
-        (["base:train.lr=1.0"], "train.lr is no parameter; did you mean train.lr_generator?"),
+        (["base:train.lr=1.0"], "train.lr is not a parameter; did you mean train.lr_generator?"),
         (["base", "--sampler", "tpe", "--trials", "3"], "needs a --search"),
         (["base", "--trials", "3"], "--trials needs a --search"),
         (["base", "--sampler", "random", "--search", "train.r1=1,2"], "needs --trials"),
@@ -58,7 +58,7 @@ def test_it_needs_git_and_a_commit(finished: Project, facegan: Command) -> None:
 
 
 def test_out_must_be_a_folder(finished: Project, facegan: Command) -> None:
-    assert "--out params.yaml: is no folder" in facegan("study", "base", *LONG, "--out", "params.yaml").error
+    assert "--out params.yaml: not a folder" in facegan("study", "base", *LONG, "--out", "params.yaml").error
 
 
 def test_a_device_of_the_environment_must_be_here(

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from ruamel.yaml.comments import CommentedMap
 
-from facegan.cli.project import Project
-from facegan.cli.recipe import names
 from facegan.cli.upgrade import ADDITIONS, added_to, upgrade
-from facegan.cli.yaml_file import overlay, read_commented, text
 from facegan.errors import FaceganError
 from facegan.params_yaml import ADDED, load_params, parse_params
+from facegan.repository.project import Project
+from facegan.repository.recipes import names
+from facegan.repository.yaml_file import overlay, read_commented, text
 
 ROOT = Path(__file__).parents[2]
 OLD = Path(__file__).parent / "revisions"

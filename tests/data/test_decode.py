@@ -34,7 +34,7 @@ def changed(params: PreprocessParams, **values: Any) -> PreprocessParams:
 
 
 def pixels(content: bytes, params: PreprocessParams) -> Pixels:
-    image, _ = decode(content, params)
+    image, _, _ = decode(content, params)
     assert (image.shape, image.dtype) == ((params.size, params.size, 3), np.uint8)
     return image.astype(np.int64)
 
@@ -396,7 +396,7 @@ def test_no_bytes_end_in_anything_but_a_picture_or_a_reason(
     square: PreprocessParams, content: bytes, start: bytes
 ) -> None:
     try:
-        image, _ = decode(start + content, square)
+        image, _, _ = decode(start + content, square)
     except Rejected as rejected:
         assert str(rejected)
     else:
@@ -412,7 +412,7 @@ def test_a_damaged_picture_is_decoded_or_rejected(
     for _ in range(data.draw(st.integers(1, 4))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     try:
-        image, _ = decode(bytes(content), square)
+        image, _, _ = decode(bytes(content), square)
     except Rejected as rejected:
         assert str(rejected)
     else:

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facegan.cli.project import EXPORTED
 from facegan.demo.faces import DIRECTIONS, Faces, shown
 from facegan.exporting.shipped.generate import Generator
+from facegan.repository.project import EXPORTED
 
 
 class Linear(Generator):

@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from facegan.cli.distributed import several
 from facegan.errors import FaceganError
 from facegan.evaluation.sharing import ALONE, Processes
+from facegan.repository.distributed import several
 
 SHARING = """
 import sys
 from pathlib import Path
 import torch
-from facegan.cli.distributed import several
+from facegan.repository.distributed import several
 
 done = []
 
@@ -33,7 +33,7 @@ Path(sys.argv[2], str(processes.rank)).write_text(repr((done, found, first)))
 def test_one_of_three_that_ends_at_its_start_is_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The others have met by then."""
     (tmp_path / "third.py").write_text(
-        "import os, sys\nfrom facegan.cli.distributed import several\n"
+        "import os, sys\nfrom facegan.repository.distributed import several\n"
         "if os.environ['RANK'] == '2':\n    sys.exit('error: no such luck')\n"
         "with several('third') as processes:\n    pass\n"
     )

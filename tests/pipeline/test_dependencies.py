@@ -29,7 +29,7 @@ CANNOT_CHANGE_A_RESULT = {
     "src/facegan/processes.py": "ends what was orphaned",
     "src/facegan/progress.py": "a bar on the screen",
     "src/facegan/tracking/": "journal and MLflow: views of a training",
-    "src/facegan/cli/": "finds the project, reads its parameters, prints",
+    "src/facegan/repository/": "finds the project, reads its parameters, asks git and DVC, prints",
 }
 
 STAGES: dict[str, dict[str, Any]] = read_yaml((ROOT / "dvc.yaml").read_text(encoding="utf-8"), "dvc.yaml")["stages"]

@@ -13,8 +13,8 @@ import pytest
 from onnx import TensorProto, helper
 from ruamel.yaml import YAML
 
-from facegan.cli.project import REPORTS, Project
 from facegan.errors import FaceganError
+from facegan.repository.project import REPORTS, Project
 from pipeline.evaluate import evaluate
 
 ROOT = Path(__file__).parents[2]

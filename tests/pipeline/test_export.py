@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from facegan.cli.project import EXPORTED, TRAINED, Project
 from facegan.files import write_json
+from facegan.repository.project import EXPORTED, TRAINED, Project
 from pipeline.export import export
 
 

@@ -8,7 +8,6 @@ import torch
 from evaluation.doubles import colours, means
 from tracking.made import tiny_params
 
-from facegan.cli.project import EXPORTED, RAW, SHARDS
 from facegan.data.batches import load_split
 from facegan.data.shards import write_shards
 from facegan.errors import FaceganError
@@ -16,6 +15,7 @@ from facegan.evaluation.reference import SCORING_SEED
 from facegan.exporting.shipped.generate import Generator
 from facegan.promotion.rescore import held_out_report
 from facegan.randomness import Inputs
+from facegan.repository.project import EXPORTED, RAW, SHARDS
 
 
 def test_the_frechet_distance_is_that_of_its_pictures_and_the_held_out_ones(project_root: Path, tmp_path: Path) -> None:

@@ -18,8 +18,8 @@ from fastapi.testclient import TestClient
 from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 
-from facegan.cli.project import EXPORTED
 from facegan.exporting.shipped.generate import Generator, grid
+from facegan.repository.project import EXPORTED
 from facegan.serving.app import create_app
 from facegan.serving.middleware import Limits
 from facegan.serving.model import Source
@@ -105,7 +105,7 @@ def test_labels_are_asked_for_as_everywhere(labelled: Path) -> None:  # noqa: F8
         ("truncation=nan", "truncation: Input should be a finite number"),
         ("truncation=9", "truncation: Input should be less than or equal to 2"),
         ("label=pink", "label.0: String should match pattern"),
-        ("sede=3", "sede: is no parameter; there are count, seed, truncation and label"),
+        ("sede=3", "sede: unknown parameter; there are count, seed, truncation and label"),
     ],
 )
 def test_a_bad_query_is_told_what_and_where(service: TestClient, query: str, said: str) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from tracking.made import ROOT, free_port
 
-from facegan.cli.project import EXPORTED
+from facegan.repository.project import EXPORTED
 
 BIN = Path(sys.executable).parent
 

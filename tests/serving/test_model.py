@@ -11,8 +11,8 @@ import pytest
 from tracking.made import own_environment
 from tracking.test_registry import Echo
 
-from facegan.cli.project import EXPORTED
 from facegan.errors import FaceganError
+from facegan.repository.project import EXPORTED
 from facegan.serving.model import Source
 
 
@@ -54,7 +54,7 @@ def test_an_alias_is_followed_and_a_broken_successor_is_not(registry: mlflow.Mlf
     registry.delete_registered_model_alias("faces", "champion")
     assert not source.refresh() and source.failures == 2
     assert told[0] == "models:/faces/2 is in service"
-    assert "models:/faces/3 cannot be loaded" in told[1] and "going on with models:/faces/2" in told[1]
+    assert "models:/faces/3 cannot be loaded" in told[1] and "still serving models:/faces/2" in told[1]
 
     registry.set_registered_model_alias("faces", "champion", "1")
     assert source.refresh() and source.model.name == "models:/faces/1"
@@ -73,7 +73,7 @@ def test_whatever_goes_wrong_with_a_successor_the_next_look_is_to_come(
     with monkeypatch.context() as patched:
         patched.setattr(source, "_load", fail)
         assert not source.refresh() and source.failures == 1
-    assert told == ["[Errno 28] No space left on device; going on with models:/faces/1"]
+    assert told == ["[Errno 28] No space left on device; still serving models:/faces/1"]
     assert source.refresh() and source.model.name == "models:/faces/2"
 
 

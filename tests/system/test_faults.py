@@ -67,7 +67,7 @@ def test_killed_at_ten_random_moments_it_ends_with_the_same_bytes(
                 continue  # at once again, beside the orphan
         kill_group(process)
     log = clone.log() + clone.repro()
-    assert log.count("going on at") >= 5
+    assert log.count("resuming at") >= 5
     assert "starting over" not in log
     for name in ("generator", "generator-last", "discriminator"):
         assert clone.sha(f"models/train/{name}.safetensors") == uninterrupted.sha(f"models/train/{name}.safetensors")
@@ -128,7 +128,7 @@ def test_asked_to_stop_it_saves_fails_the_stage_and_goes_on_at_the_next_repro(
     (run,) = clone.runs()
     assert run.info.status == "KILLED"
     assert "train:" in clone.run("dvc", "status")
-    assert "going on at" in clone.repro()
+    assert "resuming at" in clone.repro()
     assert clone.sha() == uninterrupted.sha()
     assert_whole(clone, clone.runs()[0].info.run_id)
 
@@ -143,4 +143,4 @@ def test_other_parameters_start_clean_and_name_what_is_unfinished(data_ready: Cl
     clone.set(seed=5, train__duration="0.32 kimg")
     output = clone.repro("train")
     assert "unfinished trainings under other parameters" in output
-    assert "going on at" not in output
+    assert "resuming at" not in output

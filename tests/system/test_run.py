@@ -35,7 +35,7 @@ def test_nothing_to_do_is_said_so_and_status_is_clean(finished: Clone) -> None:
 
 def test_no_working_state_is_left(finished: Clone) -> None:
     left = {path.name for path in (finished.root / ".facegan").iterdir()}
-    assert left == {"cache", "environments", "locks", "mlflow.lock"}
+    assert left == {"cache", "locks", "mlflow.lock", "record.lock", "trained"}
 
 
 def test_outputs_name_no_machine_and_no_time(finished: Clone) -> None:
@@ -62,6 +62,9 @@ def test_forced_in_another_clone_it_trains_again_from_zero_to_the_same_bytes(
     assert [clone.sha(name) for name in names] == before
     clone.repro()
     assert clone.run("git", "status", "--porcelain") == ""  # every output of every stage is the same
+    (first,) = finished.runs()
+    (other,) = [run for run in clone.runs() if run.info.run_id != first.info.run_id]
+    assert other.data.tags["facegan.same_as"] == first.info.run_id
 
 
 def test_plots_are_drawn_by_dvc(finished: Clone) -> None:

@@ -147,17 +147,38 @@ def test_a_push_during_retraining_leaves_nothing_half_done(desk: Clone) -> None:
     commit(desk, "meanwhile", seed=7)
     assert process.wait(300) == 1
     log = job.log()
-    assert "git did not take the run on main" in log and "Nothing was committed or promoted" in log
+    assert "main may have moved while it trained. Nothing was committed or promoted" in log
     assert champion(desk) is None
     assert "**Failed.**" in (job.root / "reports/retrain/report.md").read_text()
     assert job.run("git", "log", "-1", "--format=%s").strip() == "a remote"
-    # What it trained is in the remote's run cache: the next one trains nothing of the same parameters again.
-    job.run("git", "stash", "-q")
-    job.run("git", "pull", "-q")
+    assert job.run("git", "status", "--porcelain") == ""
+    # What the message says to do.
+    assert "`git pull --rebase`, and rerun the command" in log
+    job.run("git", "pull", "-q", "--rebase")
+    job.run("facegan", "retrain", "--push", "--promote")
+    assert champion(desk) == "1"
+    # What it trained first is in the remote's run cache: the next one trains nothing of the same parameters again.
     commit(job, "back", seed=1)
     other = checkout(desk, "ci-after")
-    output = other.run("facegan", "retrain", "--push", "--promote")
-    assert "Stage 'train' is cached" in output and champion(desk) == "1"
+    assert "Stage 'train' is cached" in other.run("facegan", "retrain", "--push")
+
+
+def test_the_run_alone_is_committed_and_nothing_is_started_that_could_not_be_pushed(desk: Clone) -> None:
+    (desk.root / "README.md").write_text("mine\n")
+    desk.run("git", "add", "README.md")
+    desk.run("git", "commit", "-q", "-m", "not for everybody yet")
+    output = desk.run("facegan", "retrain", "--push", code=1)
+    assert "HEAD is not origin's main, it has commits that origin lacks (1): push first" in output
+    assert not (desk.root / "data/raw").exists()
+    desk.run("git", "reset", "-q", "--soft", "HEAD~1")
+    desk.run("facegan", "retrain", "--push")
+    assert desk.run("git", "show", "--name-only", "--format=", "HEAD").split() == [
+        "dvc.lock", "reports/data.json", "reports/evaluate.json",
+    ]  # fmt: skip
+    assert desk.run("git", "diff", "--cached", "--name-only").split() == ["README.md"]  # staged, as it was
+    hook = desk.root.with_name("remote.git") / "hooks/pre-receive"
+    desk.run("git", "remote", "set-url", "--push", "origin", str(hook.with_name("nowhere")))
+    assert "nothing was started" in desk.run("facegan", "retrain", "--push", code=1)
 
 
 def test_a_preempted_retraining_goes_on(desk: Clone) -> None:
@@ -171,7 +192,7 @@ def test_a_preempted_retraining_goes_on(desk: Clone) -> None:
     time.sleep(1)  # the stage ends with its parent
     assert champion(desk) is None
     output = job.run("facegan", "retrain", "--promote")
-    assert "going on at" in output and champion(desk) == "1"
+    assert "resuming at" in output and champion(desk) == "1"
 
 
 def test_two_retrainings_in_one_clone_and_changes_that_are_not_committed_are_refused(desk: Clone) -> None:
@@ -191,15 +212,23 @@ def test_a_dvc_remote_that_is_gone_stops_it_before_any_work(desk: Clone) -> None
     desk.run("dvc", "remote", "add", "-q", "-f", "-d", "team", "ssh://nobody@127.0.0.1:9/nowhere")
     desk.run("git", "commit", "-q", "-am", "a remote that is not there")
     output = desk.run("facegan", "retrain", "--promote", code=1)
-    assert "`dvc pull --run-cache --allow-missing` gave" in output and champion(desk) is None
+    assert "retrain: team (ssh://***@127.0.0.1:9/nowhere): " in output and "nothing was started" in output
+    assert champion(desk) is None
     assert not (desk.root / "models/train").exists()
 
 
-def test_a_server_that_is_down_at_the_end_costs_no_training(desk: Clone) -> None:
+def test_a_server_that_is_down_costs_no_training(desk: Clone, tmp_path: Path) -> None:
     job = checkout(desk, "ci")
-    job.environment["MLFLOW_TRACKING_URI"] = f"http://127.0.0.1:{free_port()}"
+    port = free_port()
+    job.environment["MLFLOW_TRACKING_URI"] = f"http://127.0.0.1:{port}"
     output = job.run("facegan", "retrain", "--promote", code=1)
-    assert "the same command goes on from there" in output
+    assert "MLflow failed" in output and "nothing was started" in output and not (job.root / "data/raw").exists()
+    (tmp_path / "other").mkdir()
+    with serving(mlflow_server(tmp_path / "other", port), port, tmp_path / "other.log"):
+        process = job.start("facegan", "retrain", "--promote")
+        wait_for(lambda: "Running stage 'train'" in job.log(), 120)
+    assert process.wait(300) == 1
+    assert "rerun the command to resume" in job.log()
     assert (job.root / "models/export/generator.onnx").is_file()
     job.environment = dict(desk.environment)
     output = job.run("facegan", "retrain", "--promote")

@@ -10,11 +10,11 @@ import psutil
 import pytest
 from conftest import Clone, wait_for
 
-from facegan.cli.project import Project
-from facegan.cli.study_run import STAGES
-from facegan.cli.study_space import read_space
 from facegan.files import json_digest, write_json
 from facegan.params_yaml import parse_params
+from facegan.repository.project import Project
+from facegan.study.executor import STAGES
+from facegan.study.space import read_space
 
 SEARCH = ("params.yaml", "--search", "train.lr_generator=1e-4..1e-3:log", "--images", "320", "--trials")
 
@@ -129,13 +129,13 @@ def test_stopped_and_killed_it_goes_on_to_the_same_bytes(finished: Clone, tmp_pa
     wait_for(lambda: training() and runs(clone)[1], 90)
     process.send_signal(signal.SIGTERM)
     assert process.wait(60) == 143
-    assert "the same command goes on from here" in clone.log()
+    assert "rerun the command to resume" in clone.log()
     (study,), (run,) = runs(clone)
     assert (study.info.status, run.info.status) == ("KILLED", "KILLED")
     assert not working(clone) and training() and not results(clone)
 
     process = clone.start(*command)
-    wait_for(lambda: any("going on at" in path.read_text() for path in (clone.root / "study").glob("*.log")), 90)
+    wait_for(lambda: any("resuming at" in path.read_text() for path in (clone.root / "study").glob("*.log")), 90)
     process.kill()
     process.wait()
     wait_for(lambda: not working(clone), 60)  # no orphan
@@ -198,7 +198,7 @@ def test_a_server_that_is_down_and_stages_that_fail_are_told(finished: Clone, tm
     clone = finished.copy(tmp_path / "clone")
     clone.environment["MLFLOW_TRACKING_URI"] = "http://127.0.0.1:9"
     said = clone.run("facegan", "study", *SEARCH, "1", code=1)
-    assert re.search(r"^error: MLflow does not answer: .*the same command goes on$", said, re.MULTILINE)
+    assert re.search(r"^error: MLflow failed: .*what is trained is kept: rerun the command", said, re.MULTILINE)
     del clone.environment["MLFLOW_TRACKING_URI"]
 
     clone.set(evaluate__extractor="gone.onnx", evaluate__onnx__sha256="0" * 64)

@@ -1,12 +1,14 @@
 """MLflow as a view: deleted, elsewhere, down or slow, the run is whole afterwards."""
 
 import shutil
+import signal
 import statistics
 import subprocess
 from pathlib import Path
 
 from conftest import Clone, assert_no_row_twice, assert_whole, wait_for
 from servers import free_port, mlflow_server, serving
+from tracking.made import held
 
 
 def test_a_lost_database_and_working_state_are_rebuilt_by_record(finished: Clone, tmp_path: Path) -> None:
@@ -111,7 +113,7 @@ def test_a_server_that_never_answers_costs_no_training_and_leaves_no_gap(data_re
     port = free_port()
     clone.environment["MLFLOW_TRACKING_URI"] = f"http://somebody:secret@127.0.0.1:{port}"
     output = clone.run("dvc", "repro", code=None)
-    assert "record: MLflow did not take the run" in output
+    assert "MLflow failed" in output
     assert "secret" not in output
     assert clone.sha()  # trained, evaluated, exported
     assert "secret" not in "".join(path.read_text() for path in (clone.root / ".facegan").rglob("*.json*"))
@@ -124,3 +126,45 @@ def test_a_server_that_never_answers_costs_no_training_and_leaves_no_gap(data_re
         assert len(rates) == 6  # what only the journal knew came too
         assert_no_row_twice(clone, run.info.run_id)
         assert not list((clone.root / ".facegan/outbox").iterdir())
+
+
+def test_a_training_that_is_forced_on_a_finished_run_leaves_that_as_it_was(finished: Clone, tmp_path: Path) -> None:
+    clone = finished.copy(tmp_path / "clone")
+    clone.run("facegan", "register")
+    (run,) = clone.runs()
+    before = held(clone.client(), run.info.run_id)
+    clone.run("git", "commit", "-q", "--allow-empty", "-m", "a colleague's")
+    process = clone.start("dvc", "repro", "--force", "--single-item", "train")
+    wait_for(lambda: len(clone.runs()) == 2 and list(clone.root.glob(".facegan/*/checkpoint.safetensors")), 120)
+    process.send_signal(signal.SIGINT)
+    process.wait(60)
+    wait_for(lambda: {each.info.status for each in clone.runs()} == {"FINISHED", "KILLED"}, 60)
+    assert held(clone.client(), run.info.run_id) == before
+    clone.repro()  # it is resumed, and comes to the same bytes
+    (other,) = [each for each in clone.runs() if each.info.run_id != run.info.run_id]
+    assert (other.info.status, other.data.tags["facegan.same_as"]) == ("FINISHED", run.info.run_id)
+    assert held(clone.client(), run.info.run_id) == before
+    assert run.info.run_name in clone.run("facegan", "compare")
+    assert "same as" not in clone.run("facegan", "compare")
+
+
+def test_records_at_once_from_one_clone_and_from_copies_of_it_leave_one_run_that_stands(
+    finished: Clone, tmp_path: Path
+) -> None:
+    port = free_port()
+    (tmp_path / "server").mkdir()
+    clones = [finished.copy(tmp_path / name) for name in ("one", "two")]
+    for clone in clones:
+        clone.environment["MLFLOW_TRACKING_URI"] = f"http://127.0.0.1:{port}"
+    with serving(mlflow_server(tmp_path / "server", port), port, tmp_path / "server.log"):
+        processes = [clone.start("facegan", "record") for clone in (clones[0], clones[0], clones[1])]
+        assert [process.wait(300) for process in processes] == [0, 0, 0]
+        runs = clones[0].runs()
+        (standing,) = [run for run in runs if "facegan.same_as" not in run.data.tags]
+        assert len(runs) <= 2
+        for run in runs:
+            assert_whole(clones[0], run.info.run_id)
+            assert_no_row_twice(clones[0], run.info.run_id)
+        for clone in clones:
+            assert standing.info.run_id in clone.run("facegan", "record")
+        assert len(clones[0].runs()) == len(runs)

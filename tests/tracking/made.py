@@ -1,6 +1,7 @@
 """What the tests of tracking and of the command line are made of: tiny parameters, a tiny project with real
 outputs, a journal, a real MLflow server, and a look at what MLflow holds."""
 
+import logging
 import os
 import re
 import shutil
@@ -12,24 +13,24 @@ import time
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from pathlib import Path
 from typing import Any
 
 import yaml
 from PIL import Image
 
-from facegan.cli.project import REPORTS, SHARDS, TRAINED, Project
 from facegan.data.labels import Labels
 from facegan.params import Params
 from facegan.params_yaml import validate_params
+from facegan.repository.project import REPORTS, SHARDS, TRAINED, Project
 from facegan.strict_yaml import read_yaml
 from facegan.tracking.journal import NAME, Journal
 from facegan.tracking.lineage import RunSpec, training_key
 
 ROOT = Path(__file__).parents[2]
 MACHINES = ("MLFLOW_TRACKING", "MLFLOW_EXPERIMENT", "MLFLOW_RUN", "MLFLOW_REGISTRY", "FACEGAN_", "DVC_")
-CODE = ("dvc.yaml", "pipeline", "recipes")
+CODE = ("dvc.yaml", "pipeline", "recipes", "src")
 
 
 @contextmanager
@@ -140,7 +141,9 @@ def write_outputs(root: Path) -> None:
         write_raw(pictures, root / "data/raw", 1)
     manifest = write_shards(root / "data/raw", root / SHARDS, params.preprocess, 1)
     write_json(root / REPORTS / "data.json", summary(manifest))
-    key = training_key(params, (shard["sha256"] for shard in read_manifest(root / SHARDS)["shards"]), "code")
+    key = training_key(
+        params, (shard["sha256"] for shard in read_manifest(root / SHARDS)["shards"]), project.code("train")
+    )
     scores = iter([3.0, 1.0, 2.0])
     pictures = load_split(root / SHARDS, "train")
     with hold(root / ".working", key) as folder, Journal(folder.path) as journal:
@@ -162,6 +165,20 @@ def write_outputs(root: Path) -> None:
     shutil.rmtree(root / ".working")
     evaluate(project)
     export(project)
+    commit(root)
+    shutil.rmtree(root / ".dvc/cache")  # nothing is checked out of it
+
+
+def commit(root: Path) -> None:
+    """Have `dvc.lock` say that the outputs are those of what is here, as `dvc commit --force`."""
+    from dvc.repo import Repo
+
+    logging.getLogger("dvc").setLevel(logging.CRITICAL)
+    with chdir(root):
+        if not (root / ".dvc").is_dir():
+            Repo.init(no_scm=True).close()
+        with Repo() as repo:
+            repo.commit(force=True)
 
 
 def write_journal(folder: Path, ticks: range = range(1, 4), per_tick: int = 5, end: str | None = "FINISHED") -> None:
@@ -209,9 +226,10 @@ def damaged_folder(folder: Path, damage: str) -> None:
             (folder / "run.json").write_text('{"version": 2}')
 
 
-def spec(lineage: str = "a" * 64, **tags: str) -> RunSpec:
+def spec(lineage: str = "a" * 64, attempt: str | None = None, **tags: str) -> RunSpec:
     keys = {"facegan.lineage": lineage, "facegan.training_key": "b" * 64}
-    return RunSpec(lineage, f"conv 32px {lineage[:8]}", {"seed": 1, "train.batch": 8, "data.limit": None}, keys | tags)
+    params = {"seed": 1, "train.batch": 8, "data.limit": None}
+    return RunSpec(lineage, f"conv 32px {lineage[:8]}", params, keys | tags, attempt or lineage[:32])
 
 
 class MlflowServer:

@@ -60,7 +60,7 @@ def test_an_error_is_one_line_that_says_something() -> None:
 @pytest.mark.parametrize("error", [ConnectionError("refused"), HTTPError("500"), MlflowException("away")])
 def test_what_a_server_does_is_told_with_the_outcome(error: Exception) -> None:
     """The errors of requests are OSErrors too: they are no full disk."""
-    told = r"MLflow does not answer: .*; nothing was decided"
+    told = r"MLflow failed: .*; nothing was decided"
     with pytest.raises(FaceganError, match=told), mlflow_guarded("nothing was decided"):
         raise error
 
@@ -70,5 +70,8 @@ def test_a_full_disk_and_our_own_errors_pass() -> None:
         with pytest.raises(type(error)) as caught, mlflow_guarded():
             raise error
         assert caught.value is error
-    with pytest.raises(FaceganError, match="it failed: odd; the version in service is as it was"), mlflow_guarded():
+    with pytest.raises(FaceganError, match=r"MLflow failed: timed out$"), mlflow_guarded():
+        raise TimeoutError("timed out")  # an OSError that is no disk's
+    told = "failed: odd; nothing was decided"
+    with pytest.raises(FaceganError, match=told), mlflow_guarded("nothing was decided"):
         raise RuntimeError("odd")

@@ -20,6 +20,7 @@ from tracking.made import (
     MlflowServer,
     damaged_folder,
     free_port,
+    held,
     history,
     pictures,
     spec,
@@ -254,7 +255,7 @@ def test_a_password_in_the_address_is_seen_nowhere(
     write_journal(working)
     assert not feeder.finish()
     told = capfd.readouterr()
-    assert "the training goes on" in told.err
+    assert "the training continues" in told.err
     assert "s3cret" not in told.out + told.err
     assert not any(b"s3cret" in path.read_bytes() for path in working.rglob("*") if path.is_file())
 
@@ -266,3 +267,44 @@ def test_an_mlflow_that_lost_a_run_gets_it_whole(working: Path, local: Server) -
     shutil.rmtree(local.artifacts)
     send(working, local)
     assert_complete(local, run_of(local))
+
+
+DIGESTS = {f"facegan.sha256.{name}": name for name in ("generator", "evaluation")}
+
+
+def whole(server: Server, attempt: str) -> RunView:
+    """The run of a training that is done, scored and recorded."""
+    view = RunView(server, spec(attempt=attempt))
+    view.set_tags(DIGESTS)
+    view.set_status("FINISHED")
+    return view
+
+
+def test_rows_that_come_when_the_run_is_whole_change_nothing(state: Path, working: Path, local: Server) -> None:
+    write_journal(working, end="KILLED")
+    client = MlflowClient(local.uri)
+    run_id = whole(local, spec().attempt).run_id
+    before = held(client, run_id)
+    send(working, local)
+    assert held(client, run_id) == before and unsent(state) == []
+
+
+@pytest.mark.parametrize(("generator", "same"), [("generator", True), ("another", False)])
+def test_a_training_that_came_to_the_weights_of_a_run_that_is_there_says_so(
+    working: Path, local: Server, generator: str, same: bool
+) -> None:
+    client = MlflowClient(local.uri)
+    first = whole(local, "of another time").run_id
+    before = held(client, first)
+    write_journal(working, end=None)
+    send(working, local)
+    own = RunView(local, spec())
+    assert client.get_run(own.run_id).info.status == "KILLED" and own.run_id != first
+    with Journal(working) as journal:
+        journal.write("end", status="FINISHED", generator=generator)
+    send(working, local)
+    run = client.get_run(own.run_id)
+    assert run.info.status == "FINISHED"
+    assert run.data.tags.get("facegan.same_as") == (first if same else None)
+    assert held(client, first) == before
+    assert run_of(local) == first

@@ -21,9 +21,9 @@ from facegan.tracking.lineage import (
     environment,
     environment_tags,
     lineage_key,
-    read_environments,
+    read_trained,
     training_key,
-    write_environments,
+    write_trained,
 )
 from tracking.made import tiny_params
 
@@ -129,7 +129,7 @@ def test_code_that_is_listed_and_not_there_is_an_error(tmp_path: Path) -> None:
 
 def test_a_run_is_named_and_tagged_by_its_keys_and_holds_every_parameter() -> None:
     training, lineage = keys(PARAMS)
-    spec = RunSpec.of(PARAMS, training, 32, {"mine": "too"})
+    spec = RunSpec.of(PARAMS, training, 32, "one", {"mine": "too"})
     assert spec.lineage == lineage
     assert spec.name == f"conv 32px {lineage[:8]}"
     assert spec.tags == {"facegan.lineage": lineage, "facegan.training_key": training, "mine": "too"}
@@ -140,7 +140,7 @@ def test_a_run_is_named_and_tagged_by_its_keys_and_holds_every_parameter() -> No
 
 
 def test_a_run_read_from_its_folder_is_the_one_that_was_written(tmp_path: Path) -> None:
-    spec = RunSpec.of(PARAMS, "b" * 64, 32, {"mine": "für mich"})
+    spec = RunSpec.of(PARAMS, "b" * 64, 32, "one", {"mine": "für mich"})
     spec.write(tmp_path)
     shutil.move(tmp_path / SPEC, tmp_path / "elsewhere")
     (tmp_path / "deeper").mkdir()
@@ -181,6 +181,7 @@ def test_the_environment_is_told_without_a_host_name_or_a_path() -> None:
 
 def test_where_a_training_ran_is_kept_for_its_run(tmp_path: Path) -> None:
     starts = [{"kind": "start", "environment": {"threads": threads}} for threads in (2, 1)]
-    write_environments(tmp_path, "k", [starts[0], {"kind": "end"}, starts[1]])
-    assert environment_tags(read_environments(tmp_path, "k"))["facegan.bits"] == "mixed"
-    assert read_environments(tmp_path, "of another machine") == []
+    write_trained(tmp_path, "k", "mine", [starts[0], {"kind": "end"}, starts[1]])
+    assert environment_tags(read_trained(tmp_path, "k")[1])["facegan.bits"] == "mixed"
+    assert read_trained(tmp_path, "k")[0] == "mine"
+    assert read_trained(tmp_path, "of another machine") == (None, [])

@@ -1,4 +1,4 @@
-"""MLflow as a view: opened by lineage, filled with what it lacks, the same over a database and over HTTP."""
+"""MLflow as a view: opened by attempt, filled with what it lacks, the same over a database and over HTTP."""
 
 import math
 import subprocess
@@ -11,18 +11,57 @@ from PIL import Image
 
 from facegan.tracking import view
 from facegan.tracking.view import MlflowClient, RunView, Server, find_run
-from tracking.made import artifacts, history, pictures, spec
+from tracking.made import artifacts, held, history, pictures, spec
 
 
-def test_a_lineage_is_one_run_however_often_it_is_opened(server: Server, client: MlflowClient) -> None:
-    first, second = RunView(server, spec()), RunView(server, spec(later="yes"))
-    other = RunView(server, spec("c" * 64))
-    assert first.run_id == second.run_id != other.run_id
+def test_each_attempt_at_a_lineage_is_one_run_however_often_it_is_opened(server: Server, client: MlflowClient) -> None:
+    first, again = RunView(server, spec()), RunView(server, spec(later="yes"))
+    second = RunView(server, spec(attempt="another"))
+    assert first.run_id == again.run_id != second.run_id
     run = client.get_run(first.run_id)
     assert run.data.params == {"seed": "1", "train.batch": "8", "data.limit": "None"}
     assert run.data.tags["later"] == "yes"
-    found = find_run(server, "c" * 64)
-    assert found is not None and found.info.run_id == other.run_id
+    RunView(server, spec(later="no"))
+    assert client.get_run(first.run_id).data.tags["later"] == "yes"  # what is told of it stays
+
+
+WHOLE = {f"facegan.sha256.{name}": "1" for name in ("generator", "evaluation")}
+
+
+def test_the_run_of_a_lineage_is_the_oldest_that_is_whole(server: Server) -> None:
+    lineage = "9" * 64
+    attempts = [RunView(server, spec(lineage, attempt=f"{number}-{server.uri}")) for number in range(4)]
+    ids = [attempt.run_id for attempt in attempts]
+
+    def found() -> str:
+        run = find_run(server, lineage)
+        assert run is not None
+        return str(run.info.run_id)
+
+    assert found() == ids[3]
+    for attempt in attempts[2:0:-1]:
+        attempt.set_tags(WHOLE)
+        assert found() == attempt.run_id
+    first = find_run(server, lineage)
+    assert first is not None
+    attempts[0].set_tags(WHOLE)
+    attempts[0].same_as(first)
+    assert found() == ids[1]
+
+
+def test_a_whole_run_takes_nothing_that_it_has_in_another_way(
+    server: Server, client: MlflowClient, tmp_path: Path
+) -> None:
+    view = RunView(server, spec())
+    view.metrics([("loss", 1, 0.5, 1)])
+    view.set_tags(WHOLE)
+    view.set_status("FINISHED")
+    before = held(client, view.run_id)
+    again = RunView(server, spec(another="tag"))
+    assert again.whole
+    again.metrics([("loss", 1, 0.7, 2)])
+    assert held(client, view.run_id) == before
+    assert client.get_run(view.run_id).data.tags.get("another") is None
 
 
 def test_a_run_that_was_deleted_is_made_anew(server: Server, client: MlflowClient) -> None:
@@ -38,32 +77,21 @@ def test_an_experiment_that_was_deleted_is_restored(server: Server, client: Mlfl
     assert client.get_experiment(first.experiment_id).lifecycle_stage == "active"
 
 
-def test_other_outputs_of_the_same_parameters_are_another_run(server: Server) -> None:
-    here, there = {"facegan.sha256.generator": "1"}, {"facegan.sha256.generator": "2"}
-    fed = RunView(server, spec())
-    first = RunView(server, spec(), here)
-    assert first.run_id == fed.run_id  # it holds no outputs yet
-    first.set_tags(here)
-    second = RunView(server, spec(), there)
-    assert second.run_id != first.run_id
-    second.set_tags(there)
-    assert [RunView(server, spec(), digests).run_id for digests in (here, there)] == [first.run_id, second.run_id]
-
-
-def test_clones_that_make_a_run_at_the_same_moment_share_the_older(
+def test_a_run_that_was_made_twice_is_the_older_one(
     server: Server, client: MlflowClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The answer to the first request was lost on its way."""
     older = RunView(server, spec())
-    found = view._find
+    first = view._first
     calls: list[object] = []
 
-    def look(*given: Any, **named: Any) -> Any:
+    def look(*given: Any) -> Any:
         calls.append(given)
-        return found(*given, **named) if len(calls) > 1 else None  # the first, before the other has made its run
+        return first(*given) if len(calls) > 1 else None  # before the first request has arrived
 
-    monkeypatch.setattr(view, "_find", look)
+    monkeypatch.setattr(view, "_first", look)
     assert RunView(server, spec()).run_id == older.run_id
-    assert len(client.search_runs([older.experiment_id])) == 1
+    assert len(client.search_runs([older.experiment_id], "tags.`facegan.lineage` = '" + "a" * 64 + "'")) == 1
 
 
 def test_processes_that_open_a_new_database_at_once_make_one_run(tmp_path: Path) -> None:
@@ -138,9 +166,11 @@ def test_files_are_sent_again_only_when_they_differ(server: Server, client: Mlfl
     (tmp_path / "a.json").write_text("1")
     view = RunView(server, spec())
     view.artifacts(tmp_path, ["a.json"], "metrics")
-    (tmp_path / "a.json").write_text("22")
-    RunView(server, spec()).artifacts(tmp_path, ["a.json"], "metrics")
-    assert artifacts(client, view.run_id) == {"metrics/a.json": 2}
+    for content in ("22", "33"):  # a longer one, and one that is as long
+        (tmp_path / "a.json").write_text(content)
+        RunView(server, spec()).artifacts(tmp_path, ["a.json"], "metrics")
+        there = Path(client.download_artifacts(view.run_id, "metrics/a.json", str(tmp_path)))
+        assert there.read_text() == content
 
 
 def test_long_tags_are_cut_and_sent_once(server: Server, client: MlflowClient) -> None:

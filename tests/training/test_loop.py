@@ -514,7 +514,7 @@ def test_a_training_that_goes_on_does_not_repeat_steps(
     monkeypatch.setattr(loop, "train_step", step)
     tiny.run("run", stop_after=4)
     tiny.run("run", stop_after=2)
-    assert "going on at 0.0 kimg" in capsys.readouterr().out
+    assert "resuming at 0.0 kimg" in capsys.readouterr().out
     tiny.run("run")
     assert taken == list(range(STEPS))
 
@@ -563,7 +563,7 @@ def test_a_cut_checkpoint_starts_over_with_a_message(tiny: Tiny, capsys: pytest.
     assert tiny.finish("cut") == expected
     said = capsys.readouterr()
     assert re.search(r"^train: checkpoint.safetensors cannot be used: .*; starting over$", said.err, re.MULTILINE)
-    assert "going on" not in said.out
+    assert "resuming" not in said.out
 
 
 def test_a_checkpoint_of_another_architecture_starts_over(tiny: Tiny, capsys: pytest.CaptureFixture[str]) -> None:

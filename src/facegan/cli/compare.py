@@ -6,29 +6,13 @@ when its protocol is another.
 """
 
 import argparse
-import json
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from facegan.cli.project import Project
 from facegan.errors import FaceganError
 from facegan.files import write_atomic
-from facegan.tracking.errors import one_line
-
-REPORT = "metrics/evaluate.json"
-
-
-@dataclass(frozen=True)
-class Compared:
-    """A run as the comparison shows it: its ``report`` is that of `evaluate`, ``grid`` the PNG of its last samples."""
-
-    id: str
-    name: str
-    params: dict[str, str]
-    report: dict[str, Any] = field(default_factory=dict)
-    grid: bytes | None = None
+from facegan.repository.project import Project
+from facegan.runs.revisions import Compared, read_revision
+from facegan.tracking.errors import mlflow_guarded
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -49,7 +33,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 
 def _compare(options: argparse.Namespace) -> None:
-    from facegan.cli.compare_formats import FORMATS, table
+    from facegan.runs.formats import FORMATS, table
 
     paths = options.out or [Path("compare.html")]
     for path in paths:
@@ -64,12 +48,18 @@ def _compare(options: argparse.Namespace) -> None:
 
 def _load(project: Project, wanted: list[str]) -> list[Compared]:
     """Those that are asked for, in that order; every run in MLflow when none is."""
-    from facegan.cli.revisions import read_revision
-
     revisions = {name: read_revision(project, name) for name in wanted}  # git first: it needs no server
     if wanted and None not in revisions.values():
         return [run for run in revisions.values() if run is not None]
-    in_mlflow = _Runs(project)
+    with mlflow_guarded():
+        return _with_tracked(project, wanted, revisions)
+
+
+def _with_tracked(project: Project, wanted: list[str], revisions: dict[str, Compared | None]) -> list[Compared]:
+    server = project.server()  # first: it quiets MLflow before the import
+    from facegan.runs.tracked import TrackedRuns
+
+    in_mlflow = TrackedRuns(server)
     if not wanted:
         found = in_mlflow.all()
         if not found:
@@ -88,68 +78,6 @@ def _load(project: Project, wanted: list[str]) -> list[Compared]:
             raise FaceganError(
                 f"compare: {name!r} fits {len(fits)} runs; they are {there}"
                 if fits
-                else f"compare: {name!r} is no run, experiment or git revision; in MLflow there are {there or 'none'}"
+                else f"compare: {name!r} is not a run, experiment or revision; in MLflow there are {there or 'none'}"
             )
     return runs
-
-
-class _Runs:
-    """Those of the experiment in MLflow; whatever MLflow raises becomes one line."""
-
-    def __init__(self, project: Project) -> None:
-        server = project.server()  # first: it quiets MLflow before the import
-        import mlflow
-
-        self.experiment = server.experiment
-        with server.locked():  # a new database is made by one process
-            self._client = self._asked(lambda: mlflow.MlflowClient(server.uri))
-        self._found: list[Any] | None = None
-
-    def all(self) -> list[Any]:
-        if self._found is None:
-            experiment = self._asked(lambda: self._client.get_experiment_by_name(self.experiment))
-            found = (
-                self._asked(lambda: self._client.search_runs([experiment.experiment_id], max_results=1000))
-                if experiment
-                else []
-            )
-            self._found = [run for run in found if "facegan.study" not in run.data.tags]  # that one has no outputs
-        return self._found
-
-    def fitting(self, wanted: str) -> list[Any]:
-        """By id or name; else by the beginning of an id, a name or a lineage, of four letters or more as in git."""
-        return [run for run in self.all() if wanted in (run.info.run_id, run.info.run_name)] or [
-            run
-            for run in self.all()
-            if len(wanted) >= 4
-            and any(
-                text.startswith(wanted)
-                for text in (run.info.run_id, run.info.run_name, run.data.tags.get("facegan.lineage", ""))
-            )
-        ]
-
-    def read(self, run: Any) -> Compared:
-        read: Compared = self._asked(lambda: self._read(run))
-        return read
-
-    def _read(self, run: Any) -> Compared:
-        identity = run.info.run_id
-        grids = {
-            int(entry.path.split("+step+")[1].split("+")[0]): entry.path
-            for entry in self._client.list_artifacts(identity, "images")
-            if entry.path.startswith("images/samples+step+") and entry.path.endswith(".png")
-        }
-        grid = self._artifact(identity, grids[max(grids)]) if grids else None
-        scored = [entry.path for entry in self._client.list_artifacts(identity, "metrics")]
-        report = json.loads(self._artifact(identity, REPORT)) if REPORT in scored else {}
-        status = "" if run.info.status == "FINISHED" else f" ({run.info.status.lower()})"
-        return Compared(identity, run.info.run_name + status, dict(run.data.params), report, grid)
-
-    def _artifact(self, run: str, path: str) -> bytes:
-        return Path(self._client.download_artifacts(run, path)).read_bytes()
-
-    def _asked(self, ask: Callable[[], Any]) -> Any:
-        try:
-            return ask()
-        except Exception as error:  # MLflow lets those of its database, of HTTP and of its stores through
-            raise FaceganError(f"compare: MLflow does not answer: {one_line(error)}") from error

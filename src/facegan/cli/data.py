@@ -2,9 +2,9 @@
 
 import argparse
 
-from facegan.cli.project import Project
-from facegan.cli.yaml_file import read_commented, write_commented
 from facegan.errors import FaceganError
+from facegan.repository.project import Project
+from facegan.repository.yaml_file import read_commented, write_commented
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -6,8 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from facegan.cli.project import EXPORTED
 from facegan.cli.serve import champion, check_port, use_projects_server
+from facegan.repository.project import EXPORTED
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

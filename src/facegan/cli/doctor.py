@@ -8,8 +8,8 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from facegan.cli.project import Project
 from facegan.errors import FaceganError
+from facegan.repository.project import Project
 from facegan.tracking.errors import one_line, redact
 
 Finding = tuple[str, str, str]  # "ok" | "note" | "fail", what was looked at, what was found
@@ -33,7 +33,7 @@ def _doctor(options: argparse.Namespace) -> None:
             print(f"{level:5s} {what:12s} {found}")
             failed += level == "fail"
     if failed:
-        raise FaceganError(f"doctor: {failed} of these must be put right first")
+        raise FaceganError(f"doctor: {failed} of these must be fixed first")
 
 
 def _safely(check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
@@ -141,30 +141,22 @@ def _tracking() -> Iterator[Finding]:
 
 
 def _remote() -> Iterator[Finding]:
-    """Writes a file of no bytes to DVC's default remote, and takes it away."""
-    from dvc.repo import Repo
+    """DVC's default remote, which is written to."""
+    from facegan.repository.preflight import write_to_remote
 
     home = Project.find().home
     if not (home / ".dvc").is_dir():
         yield "note", "dvc remote", "none: this is no DVC repository; `dvc init` makes it one"
         return
-    with Repo(str(home)) as repo:
-        name = repo.config["core"].get("remote")
-        if not name:
-            yield "note", "dvc remote", "none: `dvc remote add -d NAME URL` shares data with others"
-            return
-        url = redact(str(repo.config["remote"][name].get("url", "")))
-        try:
-            store = repo.cloud.get_remote_odb(name)
-            files = store.fs
-            probe = files.join(store.path, f".facegan-doctor-{os.getpid()}")
-            files.makedirs(store.path, exist_ok=True)
-            files.pipe_file(probe, b"")
-            files.rm_file(probe)
-        except Exception as error:  # each kind of remote has its own
-            yield "fail", "dvc remote", f"{name} ({url}): {one_line(error)}; {_CREDENTIALS}"
-            return
-        yield "ok", "dvc remote", f"{name} ({url}) can be written"
+    try:
+        named = write_to_remote(home)
+    except FaceganError as error:
+        yield "fail", "dvc remote", f"{error}; {_CREDENTIALS}"
+        return
+    if named is None:
+        yield "note", "dvc remote", "none: `dvc remote add -d NAME URL` shares data with others"
+    else:
+        yield "ok", "dvc remote", f"{named} can be written"
 
 
 def _kaggle() -> Iterator[Finding]:

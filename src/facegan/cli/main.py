@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from facegan.cli import compare, data, demo, doctor, generate, promote, recipe, retrain, serve, study, upgrade
-from facegan.cli.command import guarded
+from facegan.repository.running import guarded
 
 
 def main() -> None:
@@ -31,7 +31,7 @@ def main() -> None:
 
 
 def _record(options: argparse.Namespace) -> None:
-    from facegan.cli.project import Project
-    from facegan.cli.record import record_run
+    from facegan.repository.project import Project
+    from facegan.repository.recording import record_run
 
     record_run(Project.find())

@@ -2,17 +2,15 @@
 
 import argparse
 import itertools
-from difflib import get_close_matches
-from itertools import takewhile
 from pathlib import Path
 
 from ruamel.yaml.comments import CommentedMap
 
-from facegan.cli.project import Project
-from facegan.cli.yaml_file import overlay, read_commented, text, write_commented
-from facegan.errors import FaceganError
 from facegan.files import json_digest, write_atomic
 from facegan.params_yaml import parse_params
+from facegan.repository.project import Project
+from facegan.repository.recipes import heading, names, recipe
+from facegan.repository.yaml_file import read_commented, text, write_commented
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -29,36 +27,9 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     use.set_defaults(run=lambda options: use_recipe(Project.find(), options.name, options.with_data))
 
 
-def recipe(root: Path, name: str) -> CommentedMap:
-    """The complete parameters of a recipe: the base with the overlay's values and comments. Raises FaceganError."""
-    folder = root / "recipes"
-    document = read_commented(folder / "base.yaml")
-    if name != "base":
-        if name not in names(root):
-            near = get_close_matches(name, names(root), 1)
-            hint = f"did you mean {near[0]}? " if near else ""
-            raise FaceganError(f"there is no recipe {name!r}; {hint}there are {', '.join(names(root))}")
-        path = folder / f"{name}.yaml"
-        overlay(document, read_commented(path), f"recipes/{name}.yaml")
-        document.yaml_set_start_comment((_heading(path) or name) + "\n\n")  # and a blank line
-    return document
-
-
-def _heading(path: Path) -> str:
-    """What a recipe says of itself before its first key, without the signs."""
-    lines = takewhile(lambda line: line.startswith("#"), path.read_text(encoding="utf-8").splitlines())
-    return "\n".join(line.removeprefix("#").removeprefix(" ") for line in lines)
-
-
-def names(root: Path) -> list[str]:
-    """Recipes by name, the base first."""
-    found = sorted(path.stem for path in (root / "recipes").glob("*.yaml"))
-    return sorted(found, key=lambda name: name != "base")
-
-
 def _list(project: Project) -> None:
     for name in names(project.root):
-        first = _heading(project.root / "recipes" / f"{name}.yaml").partition("\n")[0]
+        first = heading(project.root / "recipes" / f"{name}.yaml").partition("\n")[0]
         print(f"{name:18s} {first}".rstrip())
 
 

@@ -2,27 +2,26 @@
 
 Pulls what DVC's remote has, runs the pipeline, pushes what it made, and writes a report against a base revision.
 With --push it commits dvc.lock, params.yaml and the scores and pushes them; with --promote it registers the model and
-judges it against the champion. Stopped at any point, the same command goes on. Exits with 0 when all is done, 3 when
+judges it against the champion. Stopped at any point, the same command resumes it. Exits with 0 when all is done, 3 when
 the model was refused, 1 after an error.
 """
 
 import argparse
-import os
 import signal
 import subprocess
 import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from facegan.cli.command import alone
-from facegan.cli.project import REPORTS, Project
 from facegan.errors import FaceganError
 from facegan.files import write_atomic
-from facegan.tracking.errors import one_line
+from facegan.repository.preflight import RUN, SKIP, branch_to_push, reach_mlflow, write_to_remote
+from facegan.repository.project import REPORTS, Project
+from facegan.repository.running import alone
+from facegan.repository.tools import committed, dvc, git, try_git
+from facegan.tracking.errors import mlflow_guarded, one_line
 
-RUN = ("params.yaml", "dvc.lock", "reports/data.json", "reports/evaluate.json")  # what is committed of a run
 CODE = ("dvc.yaml", "pipeline", "src", "recipes")  # what a run depends on beside params.yaml
-SKIP = "[skip ci]"  # in a commit message: GitHub and GitLab start no retraining for it
 
 
 @dataclass
@@ -85,9 +84,9 @@ def _retrain(options: argparse.Namespace) -> None:
 def _story(root: Path, base: str | None) -> Story:
     """With the commit to compare with, which is named as a reader knows it."""
     if base is None:
-        own = _output(root, "git", "log", "-1", "--format=%s").endswith(SKIP)
+        own = try_git(root, "log", "-1", "--format=%s").endswith(SKIP)
         base = "HEAD~2" if own else "HEAD~1"
-    commit = _output(root, "git", "rev-parse", "--verify", f"{base}^{{commit}}")
+    commit = try_git(root, "rev-parse", "--verify", f"{base}^{{commit}}")
     return Story(commit, f"{base} ({commit[:8]})" if commit else base)
 
 
@@ -96,6 +95,8 @@ def _work(project: Project, options: argparse.Namespace, story: Story) -> bool:
     root = project.root
     own = project.state / "retrain-params.yaml"  # what an earlier start, that was stopped, made of params.yaml
     _check_clean(root, own)
+    remote = bool(dvc(root, "remote", "list"))
+    branch = _try_all(project, options, remote)
     if options.recipe:
         from facegan.cli.recipe import use_recipe
 
@@ -104,13 +105,15 @@ def _work(project: Project, options: argparse.Namespace, story: Story) -> bool:
     if options.new_data:
         from facegan.cli.data import pin_pictures
 
+        if project.params().data.source == "synthetic":
+            story.tell("drawn pictures follow from params.yaml, so there are no new ones: nothing to do")
+            return False
         pinned = pin_pictures(project, newest=True)
-        if not pinned and not _asked(root, "git", "status", "--porcelain", "--", "params.yaml"):
+        if not pinned and not git(root, "status", "--porcelain", "--", "params.yaml"):
             story.tell("no new pictures: nothing to do")
             return False
         story.tell("there are new pictures, and params.yaml names them")
     write_atomic(own, (root / "params.yaml").read_bytes())
-    remote = bool(_asked(root, "dvc", "remote", "list"))
     if not remote:
         story.tell("DVC has no remote: what is made stays on this machine")
     if remote:
@@ -126,18 +129,17 @@ def _work(project: Project, options: argparse.Namespace, story: Story) -> bool:
     if remote:  # before git, so that no commit names what is nowhere
         _step(root, "push", "dvc", "push", "--run-cache")
         story.tell("pushed what it made to DVC's remote")
-    if options.push:
-        story.tell(_commit_and_push(root))
+    if branch is not None:
+        story.tell(_commit_and_push(root, branch))
     if not options.promote:
         return False
     return not _promoted(project, story)
 
 
 def _promoted(project: Project, story: Story) -> bool:
-    from facegan.cli.promote import promote, register
-    from facegan.tracking.errors import mlflow_guarded
+    from facegan.promotion.judging import promote, register
 
-    with mlflow_guarded():
+    with mlflow_guarded("the version in service is as it was"):
         version = register(project)
         story.links |= _links(project, version)
         verdict = promote(project, version)
@@ -160,7 +162,7 @@ def _links(project: Project, version: str) -> dict[str, str]:
 
 def _check_clean(root: Path, own: Path) -> None:
     """But for what a retraining writes itself, which may have been stopped: its results, and params.yaml as ``own``."""
-    lines = _asked(root, "git", "status", "--porcelain", "--", "params.yaml", *CODE).splitlines()
+    lines = git(root, "status", "--porcelain", "--", "params.yaml", *CODE).splitlines()
     others = [line[2:].strip() for line in lines]
     if own.is_file() and own.read_bytes() == (root / "params.yaml").read_bytes():
         others = [name for name in others if not name.endswith("params.yaml")]
@@ -169,32 +171,52 @@ def _check_clean(root: Path, own: Path) -> None:
         raise FaceganError(f"retrain: there are changes that are not committed ({names}); commit them, or `git stash`")
 
 
-def _commit_and_push(root: Path) -> str:
-    branch = _output(root, "git", "symbolic-ref", "--short", "-q", "HEAD") or os.environ.get("FACEGAN_BRANCH", "")
-    if not branch:
-        raise FaceganError("retrain: --push needs a branch; HEAD is detached, and FACEGAN_BRANCH names none")
+def _try_all(project: Project, options: argparse.Namespace, remote: bool) -> str | None:
+    """Whatever will be written to at the end, before hours of training; gives the branch to push to, if any."""
+    try:
+        branch = branch_to_push(project.root) if options.push else None
+        if remote:
+            write_to_remote(project.home)
+    except FaceganError as error:
+        raise FaceganError(f"retrain: {error}; nothing was started") from error
+    if options.promote:
+        with mlflow_guarded("nothing was started"):
+            reach_mlflow(project)
+    return branch
+
+
+def _commit_and_push(root: Path, branch: str) -> str:
+    """The files of the run alone, whatever else is staged."""
     there = [name for name in RUN if (root / name).is_file()]
-    _step(root, "git", "git", "add", "--", *there)
-    committed = bool(_asked(root, "git", "diff", "--cached", "--name-only"))
-    if committed:
-        message = f"Retrained: {_asked(root, 'git', 'rev-parse', '--short', 'HEAD')} {SKIP}"
-        _step(root, "git", "git", "commit", "--quiet", "-m", message)
-    head = _asked(root, "git", "rev-parse", "HEAD")
-    if _asked(root, "git", "ls-remote", "origin", f"refs/heads/{branch}").startswith(head):
+    git(root, "add", "--", *there)
+    changed = bool(git(root, "diff", "--cached", "--name-only", "--", *there))
+    if changed:
+        message = f"Retrained: {git(root, 'rev-parse', '--short', 'HEAD')} {SKIP}"
+        git(root, "commit", "--quiet", "-m", message, "--only", "--", *there)
+    head = git(root, "rev-parse", "HEAD")
+    if git(root, "ls-remote", "origin", f"refs/heads/{branch}").startswith(head):
         return f"the run is on {branch} already"
-    done = subprocess.run(
-        ["git", "push", "--quiet", "origin", f"HEAD:refs/heads/{branch}"], cwd=root, capture_output=True, text=True
-    )
-    if done.returncode:
-        if committed:
-            _step(root, "git", "git", "reset", "--quiet", "--mixed", "HEAD~1")
-        reason = next((line for line in done.stderr.splitlines() if "rejected" in line or "fatal" in line), done.stderr)
+    try:
+        git(root, "push", "--quiet", "origin", f"HEAD:refs/heads/{branch}")
+    except FaceganError as error:
+        if changed:
+            git(root, "reset", "--quiet", "--soft", "HEAD~1")
+            _put_back(root, there)
         raise FaceganError(
-            f"retrain: git did not take the run on {branch} ({reason.strip()[:200]}); the branch may have moved while "
-            "it trained. Nothing was committed or promoted, and what was trained is in DVC's cache: "
-            "`git checkout dvc.lock reports`, `git pull --rebase`, and the same command again"
-        )
+            f"retrain: {error}; {branch} may have moved while it trained. Nothing was committed or promoted, and what "
+            "was trained is in DVC's cache: `git pull --rebase`, and rerun the command"
+        ) from error
     return f"committed the run and pushed it to {branch}"
+
+
+def _put_back(root: Path, names: list[str]) -> None:
+    """As the commit has them: the same command makes them again, from DVC's cache."""
+    for name in names:
+        git(root, "reset", "--quiet", "--", name)
+        if committed(root, "HEAD", name):
+            git(root, "checkout", "--quiet", "HEAD", "--", name)
+        else:
+            (root / name).unlink()
 
 
 class StepFailed(FaceganError):
@@ -221,27 +243,12 @@ def _step(root: Path, what: str, *command: str) -> None:
         return
     hint = {
         "pull": "`facegan doctor` looks at the remote; nothing was changed",
-        "pipeline": "what is trained is kept: the same command goes on from there",
+        "pipeline": "what is trained is kept: rerun the command to resume",
         "push": "the run is whole on this machine: the same command pushes it, and trains nothing again",
     }.get(what, "nothing was promoted")
-    error = StepFailed(f"retrain: `{' '.join(command)}` gave {code}; {hint}")
+    error = StepFailed(f"retrain: `{' '.join(command)}` failed with exit code {code}; {hint}")
     error.stopped = bool(signals)
     raise error
-
-
-def _output(root: Path, *command: str) -> str:
-    """What a command says; nothing when it fails."""
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True)
-    return done.stdout.strip() if done.returncode == 0 else ""
-
-
-def _asked(root: Path, *command: str) -> str:
-    """What a command says. Raises FaceganError when it fails."""
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True)
-    if done.returncode:
-        reason = (done.stderr.strip().splitlines() or [f"it gave {done.returncode}"])[0]
-        raise FaceganError(f"retrain: `{' '.join(command)}` failed: {reason}")
-    return done.stdout.strip()
 
 
 def _report(project: Project, folder: Path, story: Story) -> None:
@@ -258,10 +265,10 @@ def _report(project: Project, folder: Path, story: Story) -> None:
 
 def _write(project: Project, folder: Path, story: Story, compared: bool) -> Path:
     """``report.md``, with the pictures of before and after beside it; without them unless ``compared``."""
-    from facegan.cli.compare_formats import markdown
-    from facegan.cli.revisions import read_revision, read_workspace
+    from facegan.runs.formats import markdown
+    from facegan.runs.revisions import read_revision, read_workspace
 
-    commit = _output(project.root, "git", "rev-parse", "--short", "HEAD") or "no commit"
+    commit = try_git(project.root, "rev-parse", "--short", "HEAD") or "no commit"
     lines = [f"# Retraining of {commit}", ""]
     if story.failure:
         lines += [f"**Failed.** {story.failure}", ""]

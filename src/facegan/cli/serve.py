@@ -4,8 +4,8 @@ import argparse
 import os
 import socket
 
-from facegan.cli.project import Project
 from facegan.errors import FaceganError
+from facegan.repository.project import Project
 
 CONNECTIONS = 1000  # at once
 
@@ -37,7 +37,7 @@ def _serve(options: argparse.Namespace) -> None:
     use_projects_server(where)
     import uvicorn
 
-    from facegan.cli.project import cores
+    from facegan.repository.project import cores
     from facegan.serving.app import create_app
     from facegan.serving.middleware import Limits
     from facegan.serving.model import Source, to_stderr

@@ -2,7 +2,7 @@
 
 Every training shows the same number of images, is a DVC experiment of the project, and stands in MLflow under the run
 of the study. Without --search the recipes are compared; with it, each trial is a recipe with one value for each
-parameter that is searched, chosen by a sampler. Stopped, the same command goes on.
+parameter that is searched, chosen by a sampler. Stopped, the same command resumes it.
 """
 
 import argparse
@@ -13,14 +13,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from facegan.cli.command import alone
-from facegan.cli.project import Project
 from facegan.errors import FaceganError
+from facegan.repository.project import Project
+from facegan.repository.running import alone
 
 if TYPE_CHECKING:  # torch, MLflow and Optuna take seconds to import
-    from facegan.cli.study_results import Plan
-    from facegan.cli.study_search import Sampler
-    from facegan.cli.study_space import Space
+    from facegan.study.results import Plan
+    from facegan.study.search import Sampler
+    from facegan.study.space import Space
 
 EXAMPLES = """
   facegan study conv-64 base:model.generator.upsample=resize --images 200000 --seeds 3
@@ -64,7 +64,9 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         help="grid: every combination (the default without --trials); random; tpe: near what was good (the default "
         "with --trials)",
     )
-    parser.add_argument("--trials", type=int, help="settings to try, the first ten at random; a higher number goes on")
+    parser.add_argument(
+        "--trials", type=int, help="settings to try, the first ten at random; a higher number adds to it"
+    )
     parser.add_argument(
         "--prune",
         action=argparse.BooleanOptionalAction,
@@ -83,12 +85,12 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 
 def _study(options: argparse.Namespace) -> None:
-    from facegan.cli.study_space import read_space
+    from facegan.study.space import read_space
     from facegan.tracking.errors import mlflow_guarded
 
     project = Project.find()
     if options.out.exists() and not options.out.is_dir():
-        raise FaceganError(f"study: --out {options.out}: is no folder")
+        raise FaceganError(f"study: --out {options.out}: not a folder")
     for name in ("images", "seeds", "trials"):
         if (value := getattr(options, name)) is not None and value < 1:
             raise FaceganError(f"study: --{name}: {value} is too few")
@@ -97,10 +99,10 @@ def _study(options: argparse.Namespace) -> None:
     devices = _devices(options.devices)
     with (
         alone(options.out / "lock", f"study: another study is at work in {options.out}"),
-        mlflow_guarded("what is trained is kept, and the same command goes on"),
+        mlflow_guarded("what is trained is kept: rerun the command to resume"),
     ):
-        from facegan.cli.study_page import table, verdict, write_page
-        from facegan.cli.study_trials import Study
+        from facegan.study.page import table, verdict, write_page
+        from facegan.study.trials import Study
 
         study = Study(project, space, plan, devices, options.out)
         try:
@@ -121,7 +123,7 @@ def _study(options: argparse.Namespace) -> None:
 
 def _plan(space: "Space", options: argparse.Namespace) -> "Plan":
     """Raises FaceganError when the sampler and the space do not go together."""
-    from facegan.cli.study_results import Plan
+    from facegan.study.results import Plan
 
     sampler: Sampler = options.sampler or ("tpe" if options.trials and space.dimensions else "grid")
     if options.trials and not space.dimensions:

@@ -7,8 +7,8 @@ from typing import Any
 
 from ruamel.yaml.comments import CommentedMap
 
-from facegan.cli.project import Project
-from facegan.cli.yaml_file import read_commented, write_commented
+from facegan.repository.project import Project
+from facegan.repository.yaml_file import read_commented, write_commented
 
 
 @dataclass(frozen=True)

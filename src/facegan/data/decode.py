@@ -1,7 +1,9 @@
 """One encoded picture to one uint8 square, or the reason why not."""
 
+import hashlib
 import io
 import warnings
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -17,8 +19,18 @@ class Rejected(Exception):
     """The picture is not used; the message is the reason, worded so that equal reasons can be counted."""
 
 
-def decode(content: bytes, params: PreprocessParams) -> tuple[np.ndarray, bool]:
-    """The picture as uint8 [size, size, 3] RGB, and whether it had to be enlarged.
+class Decoded(NamedTuple):
+    """``image`` uint8 [size, size, 3] RGB, whether it had to be ``enlarged``, and the SHA-256 of the ``source``: the
+    pixels before any change of size, which are the same in every lossless format and at every ``size``.
+    """
+
+    image: np.ndarray
+    enlarged: bool
+    source: bytes
+
+
+def decode(content: bytes, params: PreprocessParams) -> Decoded:
+    """The picture in the size that the parameters ask for.
 
     Oriented by EXIF, transparency over white, shorter side to ``size`` with one antialiased filter, centre crop.
     The first frame stands for an animation; 16 bits a channel are scaled to 8. Raises Rejected.
@@ -47,7 +59,8 @@ def decode(content: bytes, params: PreprocessParams) -> tuple[np.ndarray, bool]:
             raise Rejected("too many pixels") from None
         except Exception:
             raise Rejected("truncated or damaged") from None
-    return fit(upright, params)
+    source = hashlib.sha256(b"%d %d\n" % upright.size + upright.tobytes())
+    return Decoded(*fit(upright, params), source.digest())
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

@@ -7,9 +7,16 @@ from facegan.files import read_json
 
 MANIFEST = "manifest.json"
 SPLITS = ("train", "held_out")
+SCHEME = "source pixels"  # what decides which pictures are held out
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
     """Size, counts, label values, rejects and the digest of every shard."""
     manifest: dict[str, Any] = read_json(folder / MANIFEST)
     return manifest
+
+
+def split_of(manifest: dict[str, Any]) -> tuple[str, float]:
+    """How the held-out pictures were chosen, and which share of all; another way in shards of an earlier version."""
+    split = manifest.get("split", {"scheme": "processed pixels", "held_out": 0.0})
+    return str(split["scheme"]), float(split["held_out"])

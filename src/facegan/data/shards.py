@@ -19,7 +19,7 @@ from safetensors.numpy import save_file
 
 from facegan.data.archive import IMAGES, Entry, read_content, read_raw
 from facegan.data.decode import Rejected, decode
-from facegan.data.manifest import MANIFEST, SPLITS
+from facegan.data.manifest import MANIFEST, SCHEME, SPLITS
 from facegan.errors import FaceganError
 from facegan.files import new_folder, sha256, write_json
 from facegan.params import PreprocessParams
@@ -41,6 +41,7 @@ class _Decoded:
 
     index: list[int]
     digests: list[bytes]  # SHA-256 of each image
+    sources: list[bytes]  # SHA-256 of each picture's pixels as decoded
     enlarged: int
     rejected: list[tuple[int, str]]
     images: np.ndarray
@@ -103,10 +104,10 @@ def write_shards(raw: Path, folder: Path, params: PreprocessParams, workers: int
     Memory holds a few chunks and one shard of each split, whatever the size of the set. The bytes do not depend
     on ``workers``. Raises FaceganError, with the table of reasons, above ``max_reject_fraction``.
     """
-    entries, labelled, source = read_raw(raw)
+    entries, labelled, raw_manifest = read_raw(raw)
     names = [entry.name for entry in entries]
-    labels = _Labels(source["labels"], labelled)
-    rejected = [{"file": name, "reason": reason} for name, reason in source["unreadable"].items()]
+    labels = _Labels(raw_manifest["labels"], labelled)
+    rejected = [{"file": name, "reason": reason} for name, reason in raw_manifest["unreadable"].items()]
     total = len(entries) + len(rejected)
     seen: set[bytes] = set()
     duplicates = enlarged = 0
@@ -118,13 +119,13 @@ def write_shards(raw: Path, folder: Path, params: PreprocessParams, workers: int
             rejected += [{"file": names[index], "reason": reason} for index, reason in chunk.rejected]
             enlarged += chunk.enlarged
             keep: dict[str, list[int]] = {split: [] for split in SPLITS}
-            for place, digest in enumerate(chunk.digests):
+            for place, (digest, source) in enumerate(zip(chunk.digests, chunk.sources, strict=True)):
                 if params.deduplicate:
                     if digest in seen:
                         duplicates += 1
                         continue
                     seen.add(digest)
-                keep[_split(digest, params.held_out)].append(place)
+                keep[_split(source, params.held_out)].append(place)
             for split, places in keep.items():
                 writers[split].add(chunk, places)
         _refuse_many(rejected, total, params)
@@ -139,12 +140,13 @@ def write_shards(raw: Path, folder: Path, params: PreprocessParams, workers: int
             "size": params.size,
             "filter": params.filter,
             "pictures": counts,
+            "split": {"scheme": SCHEME, "held_out": params.held_out},
             "duplicates": duplicates,
             "enlarged": enlarged / max(1, total - len(rejected)),
             "rejected": sorted(rejected, key=lambda entry: entry["file"]),
             "labels": labels.values,
             "shards": sorted(shards, key=lambda shard: shard["file"]),
-            "source": source["description"],
+            "source": raw_manifest["description"],
         }
         write_json(partial / MANIFEST, manifest)
     return manifest
@@ -214,11 +216,11 @@ def _decode_in_worker(path: Path, start: int, entries: list[Entry], params: Prep
 def _decode_chunk(
     path: Path, start: int, entries: list[Entry], params: PreprocessParams, slot: int, pixels: np.ndarray
 ) -> _Decoded:
-    decoded = _Decoded([], [], 0, [], pixels[slot])
+    decoded = _Decoded([], [], [], 0, [], pixels[slot])
     with path.open("rb") as archive:
         for place, entry in enumerate(entries, start):
             try:
-                image, larger = decode(read_content(archive, entry), params)
+                image, larger, source = decode(read_content(archive, entry), params)
             except Rejected as reason:
                 decoded.rejected.append((place, str(reason)))
                 continue
@@ -226,13 +228,14 @@ def _decode_chunk(
             kept[:] = image
             decoded.index.append(place)
             decoded.digests.append(hashlib.sha256(kept).digest())
+            decoded.sources.append(source)
             decoded.enlarged += larger
     return decoded
 
 
-def _split(digest: bytes, held_out: float) -> str:
-    """By content, so that equal pictures fall on the same side whatever else is in the set."""
-    return "held_out" if int.from_bytes(digest[:8], "big") < held_out * 2**64 else "train"
+def _split(source: bytes, held_out: float) -> str:
+    """By what was decoded, so that a picture is on the same side in every set, at every size and in every format."""
+    return "held_out" if int.from_bytes(source[:8], "big") < held_out * 2**64 else "train"
 
 
 def _cut(places: list[int], first: int, size: int) -> Iterator[list[int]]:

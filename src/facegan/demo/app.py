@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import streamlit as st
 
-from facegan.cli.film import gif, mp4, walk_frames
-from facegan.cli.project import SHARDS
 from facegan.demo.faces import DIRECTIONS, Faces, png, shown
 from facegan.exporting.shipped.generate import grid
+from facegan.film import gif, mp4, walk_frames
+from facegan.repository.project import SHARDS
 from facegan.serving.model import Model, Source, to_stderr
 
 ANY = "any"
@@ -122,8 +122,7 @@ def _a_walk(faces: Faces, seed: int, truncation: float, asked: list[str]) -> Non
     if not st.button("Draw the walk"):
         st.caption("Faces that change into each other and back, to watch and to keep.")
         return
-    walk = argparse.Namespace(count=count, steps=steps, seed=seed, truncation=truncation, label=asked)
-    frames = list(walk_frames(faces.generator, walk))
+    frames = list(walk_frames(faces.generator, count, steps, seed, truncation, asked))
     film = mp4(iter(frames), 24, 0.0)
     st.video(film, format="video/mp4", loop=True, autoplay=True, muted=True)
     left, right = st.columns(2)

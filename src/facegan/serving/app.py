@@ -118,7 +118,7 @@ def create_app(source: Source, limits: Limits) -> FastAPI:
     ) -> Response:
         """One PNG: a picture, or several in a grid."""
         if unknown := sorted(set(request.query_params) - {"count", "seed", "truncation", "label"}):
-            raise HTTPException(422, f"{unknown[0]}: is no parameter; there are count, seed, truncation and label")
+            raise HTTPException(422, f"{unknown[0]}: unknown parameter; there are count, seed, truncation and label")
         model, seed = source.model, new_seed() if seed is None else seed
         columns = int(np.ceil(np.sqrt(count)))
         labels = _labels(model, label)

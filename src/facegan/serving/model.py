@@ -61,7 +61,7 @@ class Source:
             self.model = self._load(name)
         except Exception as error:  # a full disk too: whatever it is, the next look is to come
             self.failures += 1
-            self._told(f"{one_line(error)}; going on with {self.model.name}")
+            self._told(f"{one_line(error)}; still serving {self.model.name}")
             return False
         self._told(f"{name} is in service")
         return True

@@ -1,10 +1,14 @@
 """What MLflow, a database or HTTP raised, in one line and without passwords."""
 
+import errno
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from facegan.errors import FaceganError
+
+# What a person can put right: a full or read-only disk, a path that is a folder or is not there.
+LOCAL = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EISDIR, errno.ENOTDIR, errno.ENOENT)
 
 _URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?P<rest>\S+)")
 _PATH = re.compile(r"(url: [^\s?]*\?)\S+")  # as requests tells which one failed
@@ -35,8 +39,8 @@ def one_line(error: BaseException, most: int = 300) -> str:
 
 
 @contextmanager
-def mlflow_guarded(outcome: str = "the version in service is as it was") -> Iterator[None]:
-    """Whatever MLflow raises becomes one line, which ends with the ``outcome``."""
+def mlflow_guarded(outcome: str = "") -> Iterator[None]:
+    """Whatever MLflow raises becomes one line, which ends with the ``outcome``, if one is given."""
     try:
         yield
     except FaceganError:
@@ -46,7 +50,7 @@ def mlflow_guarded(outcome: str = "the version in service is as it was") -> Iter
         from requests.exceptions import RequestException
 
         answers = isinstance(error, (MlflowException, RequestException))
-        if isinstance(error, OSError) and not answers:  # a full disk is the command's to tell
+        if isinstance(error, OSError) and error.errno in LOCAL and not answers:  # a full disk is the command's to tell
             raise
-        what = "MLflow does not answer" if answers else "it failed"
-        raise FaceganError(f"{what}: {one_line(error)}; {outcome}") from error
+        what = "MLflow failed" if answers or isinstance(error, OSError) else "failed"
+        raise FaceganError(f"{what}: {one_line(error)}" + (f"; {outcome}" if outcome else "")) from error

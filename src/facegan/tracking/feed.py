@@ -92,11 +92,14 @@ def send(folder: Path, server: "Server") -> None:
     _Sender(folder, server).send(training=False)
 
 
-def send_backlog(state: Path, server: "Server") -> None:
-    """Send what earlier trainings could not; raises when the server still cannot be reached."""
+def send_backlog(state: Path, server: "Server", wait: bool = False) -> None:
+    """Send what earlier trainings could not; raises when the server still cannot be reached.
+
+    Of a training that is done and that another process sends, ``wait`` for the end of that.
+    """
     for folder in unsent(state):
         try:
-            with alone(folder, wait=False) as free:
+            with alone(folder, wait=wait and folder.parent.name == OUTBOX) as free:
                 if not free:
                     continue  # a feeder is at it
                 send(folder, server)
@@ -117,15 +120,22 @@ class _Sender:
         from facegan.tracking.view import RunView
 
         self._folder = folder
-        self._view = RunView(server, RunSpec.read(folder))
+        self._spec = RunSpec.read(folder)
+        self._view = RunView(server, self._spec)
         self._offset = 0
         self._environments: list[dict[str, object]] = []
         self._status = ""
         self._ended: str | None = None
 
     def send(self, training: bool) -> None:
-        """Send what is new. Without a ``training`` that writes on, a journal that has no end is one that was killed."""
+        """Send what is new. Without a ``training`` that writes on, a journal that has no end is one that was killed.
+
+        A run that is whole holds all of it, and stays as it is.
+        """
         rows = list(read_rows(self._folder, self._offset))
+        if self._view.whole:
+            self._told(rows)
+            return
         self._view.metrics(entry for row in rows for entry in _metrics(row))
         for row in rows:
             if row["kind"] == "image" and _readable(self._folder / row["file"]):
@@ -136,13 +146,27 @@ class _Sender:
                 self._environments.append(row["environment"])
                 self._view.set_tags(environment_tags(self._environments))
             self._ended = row.get("status") if row["kind"] == "end" else None
+            if self._ended == "FINISHED" and row.get("generator"):
+                self._compare(row["generator"])
         status = self._ended or ("RUNNING" if training else "KILLED")
         if status != self._status:
             self._view.set_status(status)
             self._status = status
+        self._told(rows)
+
+    def _told(self, rows: list[Row]) -> None:
         if rows:
             self._offset = rows[-1]["end"]
             (self._folder / SENT).write_text(str(self._offset))
+
+    def _compare(self, generator: str) -> None:
+        """A training that came to the bytes of a run which is there already is not another result."""
+        from facegan.tracking.view import DIGEST, find_same
+
+        view = self._view
+        same = find_same(view.client, view.experiment_id, self._spec.lineage, {f"{DIGEST}generator": generator})
+        if same is not None and same.info.run_id != view.run_id:
+            view.same_as(same)
 
 
 def _metrics(row: Row) -> Iterator[tuple[str, int, float, int]]:
@@ -234,7 +258,7 @@ def _follow(folder: Path, server: "Server") -> int:
             pause = min(30.0, 2 * pause)
             if not told:
                 reason = one_line(error, 200)
-                print(f"tracking: MLflow cannot be reached ({reason}); the training goes on", file=sys.stderr)
+                print(f"tracking: MLflow cannot be reached ({reason}); the training continues", file=sys.stderr)
                 told = True
         if time.monotonic() > deadline:
             return 1

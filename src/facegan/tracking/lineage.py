@@ -40,19 +40,23 @@ def lineage_key(training: str, params: Params) -> str:
 
 @dataclass(frozen=True)
 class RunSpec:
-    """A run as MLflow shows it: its identity, its name, its parameters by dotted key, its tags."""
+    """A run as MLflow shows it: its identity, its name, its parameters by dotted key, its tags.
+
+    ``attempt`` tells apart those who came to a lineage: each writes into a run of its own, and nobody else does.
+    """
 
     lineage: str
     name: str
     params: dict[str, Any]
     tags: dict[str, str]
+    attempt: str
 
     @classmethod
-    def of(cls, params: Params, training: str, size: int, tags: dict[str, str]) -> Self:
+    def of(cls, params: Params, training: str, size: int, attempt: str, tags: dict[str, str]) -> Self:
         lineage = lineage_key(training, params)
         keys = {"facegan.lineage": lineage, "facegan.training_key": training}
         name = f"{params.model.network} {size}px {lineage[:8]}"  # no recipe's name
-        return cls(lineage, name, flatten(params.of_run()), {**keys, **tags})
+        return cls(lineage, name, flatten(params.of_run()), {**keys, **tags}, attempt)
 
     def write(self, folder: Path) -> None:
         write_json(folder / SPEC, asdict(self))
@@ -78,17 +82,31 @@ def environment(device: str, threads: int) -> dict[str, Any]:
     }
 
 
-def write_environments(state: Path, key: str, rows: Iterable[dict[str, Any]]) -> None:
-    """Keep where a training started and went on, which its outputs do not tell."""
-    write_json(state / "environments" / f"{key}.json", [row["environment"] for row in rows if row["kind"] == "start"])
+def attempt_of(place: Path, *what: str) -> str:
+    """The attempt that is made of ``what`` by the project at ``place`` of this machine.
 
-
-def read_environments(state: Path, key: str) -> list[dict[str, Any]]:
-    """Empty for a training of another machine, or one that was done before its working state was deleted."""
+    A copy of the project, on this machine or on another, makes another attempt of the same.
+    """
     try:
-        return list(read_json(state / "environments" / f"{key}.json"))
-    except (OSError, ValueError):
-        return []
+        machine = Path("/etc/machine-id").read_text(encoding="ascii").strip()
+    except (OSError, ValueError):  # no Linux, or a bare container
+        machine = platform.node()
+    return json_digest([machine, str(place.resolve()), *what])[:32]
+
+
+def write_trained(state: Path, key: str, attempt: str, rows: Iterable[dict[str, Any]]) -> None:
+    """Keep of a training that is done what its outputs do not tell: the attempt, where it started and was resumed."""
+    starts = [row["environment"] for row in rows if row["kind"] == "start"]
+    write_json(state / "trained" / f"{key}.json", {"attempt": attempt, "environments": starts})
+
+
+def read_trained(state: Path, key: str) -> tuple[str | None, list[dict[str, Any]]]:
+    """Nothing for a training of another machine, or one whose working state was deleted."""
+    try:
+        held = read_json(state / "trained" / f"{key}.json")
+        return str(held["attempt"]), list(held["environments"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None, []
 
 
 def environment_tags(environments: Iterable[dict[str, Any]]) -> dict[str, str]:

@@ -1,26 +1,37 @@
 """Rebuild a run in MLflow from the stages' outputs alone: what is there stays, what is missing is filled in."""
 
 import csv
-import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import mlflow
-from mlflow.entities import Dataset, DatasetInput
+from mlflow import MlflowClient
+from mlflow.entities import Dataset, DatasetInput, LoggedModelStatus
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
 from mlflow.types.schema import Array
 
 from facegan.exporting import shipped
-from facegan.files import read_json, sha256
+from facegan.files import json_digest, read_json, sha256, tree_digest
 from facegan.params_yaml import flatten
 from facegan.tracking.lineage import RunSpec
-from facegan.tracking.view import RunView, Server
+from facegan.tracking.view import (
+    DIGEST,
+    LINEAGE,
+    RunView,
+    Server,
+    experiment_id,
+    find_attempt,
+    find_same,
+    is_whole,
+)
 
 MODEL = "generator"
+FILLING = "facegan.filling"  # tag: the outputs that a run is being filled with
 _REQUIREMENTS = ("onnxruntime", "numpy", "pandas", "pillow")
 
 
@@ -35,7 +46,7 @@ class Outputs:
     reports: Path
 
     def digests(self) -> dict[str, str]:
-        """SHA-256 of what decides the rest, as tags."""
+        """SHA-256 of what decides the rest, and of the folders of weights and of what is exported, as tags."""
         files = {
             "raw": self.raw / "manifest.json",
             "shards": self.shards / "manifest.json",
@@ -43,34 +54,77 @@ class Outputs:
             "onnx": self.exported / "generator.onnx",
             "evaluation": self.reports / "evaluate.json",
         }
-        return {f"facegan.sha256.{name}": sha256(path) for name, path in files.items()}
+        digests = {name: sha256(path) for name, path in files.items()}
+        digests |= {name: _tree(path) for name, path in (("trained", self.trained), ("exported", self.exported))}
+        return {DIGEST + name: digest for name, digest in digests.items()}
 
 
-def record(server: Server, spec: RunSpec, outputs: Outputs, params_yaml: str, changes: str) -> str:
-    """Make the run of ``spec`` whole; gives its id. Raises whatever MLflow raises."""
+def record(server: Server, specs: Sequence[RunSpec], outputs: Outputs, params_yaml: str, changes: str) -> str:
+    """Make MLflow hold the run of ``outputs`` whole; gives its id. Raises whatever MLflow raises.
+
+    That is the run that holds these outputs already, else that of the first attempt of ``specs`` that is free to take
+    them: they differ in nothing but the attempt.
+    """
     digests = outputs.digests()
-    view = RunView(server, spec, digests)
+    client, lineage = MlflowClient(server.uri), specs[0].lineage
+    with server.locked():
+        experiment = experiment_id(client, server)
+    if (same := find_same(client, experiment, lineage, digests)) is not None:
+        _fill(server, RunView.of(server, same), outputs, digests, params_yaml, changes)  # what was lost
+        return str(same.info.run_id)
+    spec = next((spec for spec in specs if _free(client, experiment, spec, digests)), specs[-1])
+    view = RunView(server, spec)
+    view.unlike_others(spec.name)
+    _fill(server, view, outputs, digests, params_yaml, changes)
+    best = read_json(outputs.trained / "config.json")["best"]["images"]
+    view.set_tags({**digests, "facegan.best_images": str(best)})
+    view.set_status("FINISHED")
+    first = find_same(client, experiment, lineage, digests)
+    if first is None or first.info.run_id == view.run_id:
+        return str(view.run_id)
+    view.same_as(first)  # another machine recorded the same meanwhile
+    return str(first.info.run_id)
+
+
+def _free(client: MlflowClient, experiment: str, spec: RunSpec, digests: dict[str, str]) -> bool:
+    """Whether the run of an attempt is there for these outputs: new, or of this lineage and not whole."""
+    run = find_attempt(client, experiment, spec.attempt)
+    if run is None:
+        return True
+    held = run.data.tags
+    if held.get(LINEAGE) != spec.lineage or is_whole(run):
+        return False
+    return held.get(FILLING, json_digest(digests)) == json_digest(digests)  # of other outputs, and was killed
+
+
+def _fill(
+    server: Server, view: RunView, outputs: Outputs, digests: dict[str, str], params_yaml: str, changes: str
+) -> None:
+    """All that the outputs hold, at one time for all, so that a request that is repeated stores nothing twice."""
     config = read_json(outputs.trained / "config.json")
-    now = time.time_ns() // 1_000_000
+    if not view.whole:
+        view.set_tags({FILLING: json_digest(digests)})
+    now = view.started
     view.metrics((key, step, value, now) for key, step, value in _metrics(outputs, config))
     for path in sorted((outputs.reports / "train/samples").glob("*.png")):
         view.image("samples", int(path.stem), path, now)
     view.image("real", 0, outputs.reports / "evaluate/real.png", now)
     view.image("generated", config["images"], outputs.reports / "evaluate/generated.png", now)
-    view.artifacts(outputs.trained, [path.name for path in sorted(outputs.trained.iterdir())], "weights")
-    view.artifacts(
-        outputs.reports / "evaluate", [path.name for path in (outputs.reports / "evaluate").iterdir()], "report"
-    )
+    for folder, below in ((outputs.trained, "weights"), (outputs.reports / "evaluate", "report")):
+        view.artifacts(folder, sorted(path.name for path in folder.iterdir()), below)
     view.artifacts(outputs.reports, ["data.json", "evaluate.json"], "metrics")
     view.artifacts(outputs.shards, ["manifest.json"], "data")
-    view.text(params_yaml, "params.yaml")
-    if changes:
-        view.text(changes, "uncommitted.diff")
     _log_data_set(view, outputs)
-    _log_model(server, view, outputs.exported, digests["facegan.sha256.onnx"])
-    view.set_tags({**digests, "facegan.best_images": str(config["best"]["images"])})
-    view.set_status("FINISHED")
-    return str(view.run_id)
+    if not view.whole:  # else they may be another's who came to the same outputs
+        view.text(params_yaml, "params.yaml")
+        if changes:
+            view.text(changes, "uncommitted.diff")
+        _log_model(server, view, outputs.exported, digests[DIGEST + "onnx"])
+
+
+def _tree(folder: Path) -> str:
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return tree_digest((path.relative_to(folder).as_posix(), path.stat().st_size, sha256(path)) for path in files)
 
 
 def _metrics(outputs: Outputs, config: dict[str, Any]) -> Iterator[tuple[str, int, float]]:
@@ -111,10 +165,12 @@ def _log_data_set(view: RunView, outputs: Outputs) -> None:
 
 
 def _log_model(server: Server, view: RunView, exported: Path, digest: str) -> None:
-    if view.client.get_run(view.run_id).data.tags.get("facegan.sha256.onnx") == digest:
-        return  # the tags are written behind the model
-    from importlib.metadata import version
-
+    """One; what is left of one that was cut short goes."""
+    tag = DIGEST + "onnx"
+    for model in view.client.search_logged_models([view.experiment_id], f"source_run_id = '{view.run_id}'"):
+        if model.tags.get(tag) == digest and model.status == LoggedModelStatus.READY:
+            return
+        view.client.delete_logged_model(model.model_id)
     mlflow.set_tracking_uri(server.uri)
     signature = ModelSignature(
         inputs=Schema(
@@ -134,5 +190,6 @@ def _log_model(server: Server, view: RunView, exported: Path, digest: str) -> No
             python_model=str(Path(shipped.__path__[0], "mlflow_model.py")),
             artifacts={"model": str(exported)},
             signature=signature,
+            tags={tag: digest},
             pip_requirements=[f"mlflow=={mlflow.__version__}", *(f"{name}=={version(name)}" for name in _REQUIREMENTS)],
         )

@@ -108,16 +108,23 @@ class Registry:
 
     def report(self, version: Version) -> dict[str, Any]:
         """What `evaluate` said of a version. Raises Missing, or FaceganError."""
-        what = f"the scores of version {version.number}"
+        return self._json(version, "scores", "metrics/evaluate.json")
+
+    def manifest(self, version: Version) -> dict[str, Any]:
+        """That of the shards which a version was trained on. Raises Missing, or FaceganError."""
+        return self._json(version, "data manifest", "data/manifest.json")
+
+    def _json(self, version: Version, title: str, path: str) -> dict[str, Any]:
+        what = f"the {title} of version {version.number}"
         try:
-            text = mlflow.artifacts.load_text(f"runs:/{version.run_id}/metrics/evaluate.json")
+            text = mlflow.artifacts.load_text(f"runs:/{version.run_id}/{path}")
         except Exception as error:  # each store has its own
-            there = partial(self._client.list_artifacts, version.run_id, "metrics")
-            raise self._fetching(version, what, error, there, "metrics/evaluate.json") from error
+            there = partial(self._client.list_artifacts, version.run_id, path.partition("/")[0])
+            raise self._fetching(version, what, error, there, path) from error
         try:
             return dict(json.loads(text))
         except ValueError as error:
-            raise FaceganError(f"{what} are damaged: {one_line(error)}") from error
+            raise FaceganError(f"{what} cannot be read: {one_line(error)}") from error
 
     def rolled_back(self, version: Version) -> str | None:
         """Why a version with these weights was taken out of service, under whatever number; None when none was."""
@@ -225,10 +232,6 @@ class Registry:
         }
         run = self._client.create_run(identity, run_name=f"{decision.action} version {decision.version}", tags=tags)
         return str(run.info.run_id)
-
-    def param(self, version: Version, key: str) -> str | None:
-        """A parameter of the run that made a version."""
-        return dict(self._client.get_run(version.run_id).data.params).get(key)
 
     def _of_run(self, run_id: str) -> str | None:
         found = self._client.search_model_versions(f"name = '{self.name}'")

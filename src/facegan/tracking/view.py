@@ -1,12 +1,10 @@
-"""One MLflow run for each lineage, filled with what it lacks.
+"""One MLflow run for each attempt at a lineage, filled with what it lacks.
 
 MLflow is a view of the journal and of the stages' outputs: everything here first asks what the run already holds
 and adds only what is missing, so that any of it may be done again, after any failure, from any machine.
 """
 
-import logging
 import math
-import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -14,23 +12,17 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
-
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("DO_NOT_TRACK", "true")
-os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+from typing import Any, Self
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 from PIL import Image
 
-from facegan.files import locked
+from facegan.files import locked, sha256
 from facegan.tracking.lineage import RunSpec
 
-for _chatty in ("mlflow", "alembic"):  # of migrations and of pip: nothing that the user can act on
-    logging.getLogger(_chatty).setLevel(logging.ERROR)
-
+LINEAGE, ATTEMPT, SAME, DIGEST = "facegan.lineage", "facegan.attempt", "facegan.same_as", "facegan.sha256."  # tags
 BATCH = 1000  # metrics in one request: MLflow's limit
 TEXT = 5000  # characters of a tag's value
 _IMAGE = re.compile(r"images/(?P<key>.+?)[+%]step[+%](?P<step>\d+)[+%].*?(?P<small>[+%]compressed)?\.(png|webp)$")
@@ -57,34 +49,59 @@ class Server:
 
 
 class RunView:
-    """The run of a lineage. Opening finds it by its tag or creates it; every method adds only what is missing.
+    """The run of an attempt, opened by its tag or made; every method adds only what is missing.
 
-    With ``digests`` (tags of the outputs), a run that holds other outputs is another result of the same parameters
-    (of another machine, say, or of changed code behind the training) and is not the one.
+    A run that holds digests of outputs is whole, and stays as it is.
     """
 
-    def __init__(self, server: Server, spec: RunSpec, digests: dict[str, str] | None = None) -> None:
+    def __init__(self, server: Server, spec: RunSpec) -> None:
         with server.locked():
             self.client = MlflowClient(server.uri)
             self.experiment_id = experiment_id(self.client, server)
-            run = _find(self.client, self.experiment_id, spec.lineage, digests) or self._create(spec, digests)
-        self.run_id = run.info.run_id
-        self.set_tags({key: value for key, value in spec.tags.items() if run.data.tags.get(key) != value[:TEXT]})
-        held = run.data.params
-        missing = [Param(key, str(value)) for key, value in spec.params.items() if key not in held]
+            run = _first(self.client, self.experiment_id, ATTEMPT, spec.attempt) or self._create(spec)
+        self._open(run)
+        if self.whole:
+            return
+        held = run.data.tags
+        self.set_tags({key: value for key, value in spec.tags.items() if key not in held})
+        missing = [Param(key, str(value)) for key, value in spec.params.items() if key not in run.data.params]
         for part in _parts(missing, 100):
             self.client.log_batch(self.run_id, params=part)
+
+    @classmethod
+    def of(cls, server: Server, run: Run) -> Self:
+        """A run that is there."""
+        view = cls.__new__(cls)
+        view.client, view.experiment_id = MlflowClient(server.uri), run.info.experiment_id
+        view._open(run)
+        return view
+
+    def _open(self, run: Run) -> None:
+        self.run_id, self.name = run.info.run_id, str(run.info.run_name)
+        self.whole, self._same = is_whole(run), SAME in run.data.tags
+        self.started = int(run.info.start_time)  # in ms
         self._steps: dict[str, set[int]] = {}
         self._images: dict[tuple[str, int], set[str]] | None = None
 
-    def _create(self, spec: RunSpec, digests: dict[str, str] | None) -> Run:
-        """A new run; when another clone made one at the same moment, the older of the two."""
-        tags = {"facegan.lineage": spec.lineage}
+    def _create(self, spec: RunSpec) -> Run:
+        """A new run; when the answer to an earlier request was lost, the older of the two."""
+        tags = {ATTEMPT: spec.attempt, LINEAGE: spec.lineage}
         made = self.client.create_run(self.experiment_id, run_name=spec.name, tags=tags)
-        oldest = _find(self.client, self.experiment_id, spec.lineage, digests, order="ASC") or made
+        oldest = _first(self.client, self.experiment_id, ATTEMPT, spec.attempt) or made
         if oldest.info.run_id != made.info.run_id:
             self.client.delete_run(made.info.run_id)
         return oldest
+
+    def same_as(self, other: Run) -> None:
+        """Say that this attempt came to the same bytes as another run, which stands for both."""
+        self.set_tags({SAME: other.info.run_id})
+        self.client.update_run(self.run_id, name=f"{self.name} (same as {other.info.run_id[:8]})")
+
+    def unlike_others(self, name: str) -> None:
+        """Take that back, if it was said: what came after the training was not the same."""
+        if self._same:
+            self.client.delete_tag(self.run_id, SAME)
+            self.client.update_run(self.run_id, name=name)
 
     def set_tags(self, tags: dict[str, str]) -> None:
         for part in _parts([RunTag(key, value[:TEXT]) for key, value in tags.items()], 100):
@@ -126,14 +143,19 @@ class RunView:
         there.add("compressed")
 
     def artifacts(self, folder: Path, names: Iterable[str], below: str) -> None:
-        """Files of ``folder`` by relative name, kept below ``below``."""
+        """Files of ``folder`` by relative name, kept below ``below``; one that holds something else is replaced."""
         held = {entry.path: entry.file_size for entry in self._walk(below)}
         for name in names:
-            target = f"{below}/{name}"
-            if held.get(target) != (folder / name).stat().st_size:
-                self.client.log_artifact(self.run_id, str(folder / name), target.rpartition("/")[0])
+            path, target = folder / name, f"{below}/{name}"
+            if held.get(target) != path.stat().st_size or not (self.whole or self._holds(target, path)):
+                self.client.log_artifact(self.run_id, str(path), target.rpartition("/")[0])
+
+    def _holds(self, name: str, path: Path) -> bool:
+        with TemporaryDirectory() as folder:
+            return sha256(Path(self.client.download_artifacts(self.run_id, name, folder))) == sha256(path)
 
     def text(self, content: str, name: str) -> None:
+        """A file of this content."""
         self.client.log_text(self.run_id, content, name)
 
     def _known(self, key: str) -> set[int]:
@@ -170,11 +192,41 @@ def prepare(server: Server) -> None:
         experiment_id(MlflowClient(server.uri), server)
 
 
+def is_whole(run: Run) -> bool:
+    """Whether a run holds all outputs: their digests are written last."""
+    return all(DIGEST + name in run.data.tags for name in ("generator", "evaluation"))
+
+
 def find_run(server: Server, lineage: str) -> Run | None:
-    """The run of a lineage, if there is one."""
+    """The run that stands for a lineage, if there is one: the oldest that is whole, else the newest attempt."""
     with server.locked():
         client = MlflowClient(server.uri)
-        return _find(client, experiment_id(client, server), lineage, None)
+        runs = _of_lineage(client, experiment_id(client, server), lineage)
+    return next((run for run in runs if is_whole(run)), runs[-1] if runs else None)
+
+
+def find_same(client: MlflowClient, experiment_id: str, lineage: str, digests: dict[str, str]) -> Run | None:
+    """The oldest whole run of a lineage that holds the outputs of ``digests`` (by tag).
+
+    One of an earlier version has fewer digests.
+    """
+    for run in _of_lineage(client, experiment_id, lineage):
+        held = run.data.tags
+        if is_whole(run) and all(held.get(name, digest) == digest for name, digest in digests.items()):
+            return run
+    return None
+
+
+def find_attempt(client: MlflowClient, experiment_id: str, attempt: str) -> Run | None:
+    """The run of an attempt."""
+    return _first(client, experiment_id, ATTEMPT, attempt)
+
+
+def _of_lineage(client: MlflowClient, experiment_id: str, lineage: str) -> list[Run]:
+    """All but those that are the same as another, the oldest first."""
+    runs = client.search_runs([experiment_id], f"tags.`{LINEAGE}` = '{lineage}'")
+    own = [run for run in runs if SAME not in run.data.tags]
+    return sorted(own, key=lambda run: (run.info.start_time, run.info.run_id))
 
 
 def experiment_id(client: MlflowClient, server: Server) -> str:
@@ -193,18 +245,9 @@ def experiment_id(client: MlflowClient, server: Server) -> str:
     return str(found.experiment_id)
 
 
-def _find(
-    client: MlflowClient, experiment_id: str, lineage: str, digests: dict[str, str] | None, order: str = "DESC"
-) -> Run | None:
-    """The newest (or oldest) run of a lineage that holds the outputs of ``digests``, or none yet."""
-    wanted, by_time = f"tags.`facegan.lineage` = '{lineage}'", [f"attributes.start_time {order}"]
-    runs = client.search_runs([experiment_id], wanted, order_by=by_time)
-    return next((run for run in runs if _fits(run, digests)), None)
-
-
-def _fits(run: Run, digests: dict[str, str] | None) -> bool:
-    held = run.data.tags
-    return all(held.get(name, digest) == digest for name, digest in (digests or {}).items())
+def _first(client: MlflowClient, experiment_id: str, tag: str, value: str) -> Run | None:
+    runs = client.search_runs([experiment_id], f"tags.`{tag}` = '{value}'")
+    return min(runs, key=lambda run: (run.info.start_time, run.info.run_id), default=None)
 
 
 def _parts(entries: list[Any], size: int) -> Iterator[list[Any]]:

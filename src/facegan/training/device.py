@@ -16,7 +16,7 @@ def choose_device(name: str | None) -> torch.device:
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         if not name:
-            print(f"warning: the GPU cannot be used ({reason}); going on with the CPU", file=sys.stderr)
+            print(f"warning: the GPU cannot be used ({reason}); using the CPU", file=sys.stderr)
             return torch.device("cpu")
         raise FaceganError(f"FACEGAN_DEVICE: {name!r} cannot be used here ({reason})") from error
     return device

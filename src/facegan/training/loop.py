@@ -144,7 +144,7 @@ class Training:
             return self._start_over("the journal lacks rows that the checkpoint has passed")
         if not all((self.folder.path / row["file"]).is_file() for row in self.journal.rows() if row["kind"] == "image"):
             return self._start_over("sample grids that the journal names are gone")
-        print(f"train: going on at {state.step * self.per_step / 1000:.1f} kimg", flush=True)
+        print(f"train: resuming at {state.step * self.per_step / 1000:.1f} kimg", flush=True)
         return state
 
     def _start_over(self, reason: str) -> TrainingState:

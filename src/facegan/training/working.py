@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -10,8 +11,10 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self, TextIO
+from uuid import uuid4
 
 from facegan.errors import FaceganError
+from facegan.files import write_atomic
 from facegan.processes import began, machine
 
 PATIENCE = 20.0  # seconds that an orphan gets to save and stop
@@ -30,6 +33,19 @@ class WorkingFolder:
     @property
     def samples(self) -> Path:
         return self.path / "samples"
+
+    @property
+    def attempt(self) -> str:
+        """A name of this training from its start to its end, however often it is resumed."""
+        path = self.path / "attempt"
+        if not path.is_file():
+            write_atomic(path, uuid4().hex)
+        return path.read_text(encoding="utf-8")
+
+    def clear(self) -> None:
+        """Remove what a training that is done has left here."""
+        for path in self.path.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from facegan.cli.project import Project
-from facegan.cli.study_space import Dimension, Space, read_space, short_names
 from facegan.errors import FaceganError
 from facegan.params import Params, Schedule
 from facegan.params_yaml import parse_params
+from facegan.repository.project import Project
+from facegan.study.space import Dimension, Space, read_space, short_names
 
 
 def params(space: Space, place: int = 0, seed: int = 1) -> Params:

@@ -1,7 +1,6 @@
 """How every stage and command runs: one line for a user's mistake, and no orphan left behind."""
 
 import argparse
-import errno
 import fcntl
 import os
 import signal
@@ -11,12 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from facegan.cli.project import Project
 from facegan.errors import FaceganError
 from facegan.processes import PARENT, end_with
-
-# What a person can put right: a full or read-only disk, a path that is a folder or is not there.
-_USERS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EISDIR, errno.ENOTDIR, errno.ENOENT)
+from facegan.repository.project import Project
+from facegan.tracking.errors import LOCAL
 
 
 class Stop:
@@ -73,7 +70,7 @@ def guarded(work: Callable[[], None], debug: bool) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at its end
         return 141
     except OSError as error:
-        if debug or error.errno not in _USERS:
+        if debug or error.errno not in LOCAL:
             raise
         print(f"error: {error.filename or 'writing'}: {error.strerror}; nothing half-written is left", file=sys.stderr)
         return 1

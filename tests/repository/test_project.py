@@ -6,10 +6,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tracking.made import ROOT
 
-from facegan.cli.project import Project
 from facegan.errors import FaceganError
+from facegan.repository.project import Project
 from facegan.tracking.errors import redact
 
 
@@ -94,7 +93,6 @@ def test_a_number_of_workers_that_is_none_is_refused(
 @pytest.fixture
 def coded(project: Project) -> Project:
     """The project with the library's code beside it, as in a clone."""
-    shutil.copytree(ROOT / "src", project.root / "src", ignore=shutil.ignore_patterns("__pycache__"))
     return project
 
 

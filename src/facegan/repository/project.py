@@ -1,18 +1,22 @@
 """The repository around the library: its files, its DVC stages, its git state, its environment variables."""
 
 import os
-import subprocess
+import re
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Self
 
 from facegan.errors import FaceganError
+from facegan.files import sha256
 from facegan.params import Params
 from facegan.params_yaml import load_params
+from facegan.repository.tools import committed, git, try_git
 from facegan.strict_yaml import read_yaml
 from facegan.tracking.lineage import code_digest
 
 if TYPE_CHECKING:  # MLflow takes seconds to import
+    from facegan.tracking.registry import Registry
     from facegan.tracking.view import Server
 
 RAW = Path("data/raw")
@@ -20,7 +24,12 @@ SHARDS = Path("data/shards")
 TRAINED = Path("models/train")
 EXPORTED = Path("models/export")
 REPORTS = Path("reports")
-_TRACKED = ("params.yaml", "dvc.yaml", "pipeline", "src", "recipes")  # what a diff may show: no secret lives there
+_TRACKED = ("params.yaml", "dvc.yaml", "pipeline", "src", "recipes", ":(glob)**/*.py")  # what a stage may depend on
+_LARGEST = 2**20  # bytes of a file of code
+_SECRET = re.compile(
+    r"(?i)(^|/)(\.env[^/]*|\.netrc|id_(rsa|dsa|ecdsa|ed25519)|[^/]*(secret|credential|password)[^/]*"
+    r"|[^/]+\.(pem|key|p12|pfx))$"
+)
 
 
 @dataclass(frozen=True)
@@ -75,6 +84,12 @@ class Project:
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
         return Server(*self.tracking())
 
+    def registry(self) -> "Registry":
+        """Of the model that ``promotion.model`` names. Raises whatever MLflow raises."""
+        from facegan.tracking.registry import Registry
+
+        return Registry(self.server(), self.params().promotion.model)
+
     def tracking(self) -> tuple[str, str, Path, Path]:
         """Arguments of a ``Server``: URI, experiment, local artifacts, lock file."""
         uri = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
@@ -85,7 +100,7 @@ class Project:
 
     def tags(self) -> dict[str, str]:
         """The commit, the parameters as they are, whether files were changed, and the experiment it belongs to."""
-        commit = self._git("rev-parse", "HEAD").strip()
+        commit = try_git(self.root, "rev-parse", "HEAD")
         tags = {"facegan.params_yaml": (self.root / "params.yaml").read_text(encoding="utf-8")}
         for tag, variable in (("facegan.experiment", "DVC_EXP_NAME"), ("mlflow.parentRunId", "FACEGAN_PARENT_RUN")):
             if value := os.environ.get(variable):
@@ -93,25 +108,41 @@ class Project:
         if commit:
             tags |= {
                 "mlflow.source.git.commit": commit,
-                "facegan.git_dirty": str(bool(self._git("status", "--porcelain", "--", *_TRACKED))).lower(),
+                "facegan.git_dirty": str(bool(try_git(self.root, "status", "--porcelain", "--", *_TRACKED))).lower(),
             }
         return tags
 
     def changed(self, name: str) -> bool:
         """Whether a file is another than the last commit's: what git ignores or was told to overlook counts too."""
-        return self._git("show", f"HEAD:./{name}") != (self.root / name).read_text(encoding="utf-8", errors="replace")
+        return committed(self.root, "HEAD", name) != (self.root / name).read_text(encoding="utf-8", errors="replace")
 
     def changes(self) -> str:
-        """The uncommitted diff of code, recipes and parameters; empty outside git."""
-        return self._git("diff", "HEAD", "--", *_TRACKED)
+        """The uncommitted diff of code, recipes and parameters, files that git does not know among them.
 
-    def _git(self, *arguments: str) -> str:
-        try:
-            return subprocess.run(
-                ["git", *arguments], cwd=self.root, capture_output=True, text=True, check=True, errors="replace"
-            ).stdout
-        except (OSError, subprocess.CalledProcessError):
-            return ""
+        One that is large or might hold a secret is named with its digest alone. Empty outside git.
+        """
+        code, left_out = self.untracked()
+        with TemporaryDirectory() as folder:
+            index = {"GIT_INDEX_FILE": str(Path(folder, "index"))}  # not the user's, and no content goes into git
+            try:
+                git(self.root, "read-tree", "HEAD", **index)
+                if code:
+                    git(self.root, "add", "--intent-to-add", "--", *code, **index)
+                diff = git(self.root, "diff", "HEAD", "--", *_TRACKED, **index)
+            except FaceganError:
+                return ""
+        told = [
+            f"# not shown: {name}, {(self.root / name).stat().st_size:,} bytes, {sha256(self.root / name)}"
+            for name in left_out
+        ]
+        return "\n".join(filter(None, [diff, *told]))
+
+    def untracked(self) -> tuple[list[str], list[str]]:
+        """Code that git neither knows nor ignores: what may be kept with a run, and what may not, by size or name."""
+        listed = try_git(self.root, "ls-files", "-z", "--others", "--exclude-standard", "--", *_TRACKED)
+        names = [name for name in listed.split("\0") if name]
+        kept = [name for name in names if not _SECRET.search(name) and (self.root / name).stat().st_size <= _LARGEST]
+        return kept, [name for name in names if name not in kept]
 
 
 def cores() -> int:

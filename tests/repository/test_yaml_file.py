@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tracking.made import ROOT
 
-from facegan.cli.yaml_file import overlay, read_commented, text, write_commented
 from facegan.errors import FaceganError
 from facegan.params_yaml import parse_params
+from facegan.repository.yaml_file import overlay, read_commented, text, write_commented
 from facegan.strict_yaml import read_yaml
 
 BASE = (ROOT / "recipes/base.yaml").read_text(encoding="utf-8")

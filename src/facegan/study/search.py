@@ -12,8 +12,8 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from facegan.cli.study_space import Dimension, Setting, Space, label
 from facegan.files import json_digest
+from facegan.study.space import Dimension, Setting, Space, label
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from facegan.cli.compare import Compared
 from facegan.evaluation.comparison import error, incomparable, verdict
 from facegan.evaluation.metrics import METRICS, known, rank, scores_of
+from facegan.runs.revisions import Compared
 
 MARKS = {"base": "base", "better": "better", "worse": "worse", "no difference": "≈"}
 
@@ -113,7 +113,7 @@ def _json(runs: list[Compared]) -> str:
 
 
 def _page(runs: list[Compared]) -> str:
-    environment = Environment(loader=PackageLoader("facegan.cli", "pages"), autoescape=True, undefined=StrictUndefined)
+    environment = Environment(loader=PackageLoader(__package__, "pages"), autoescape=True, undefined=StrictUndefined)
     grids = [base64.b64encode(run.grid).decode() if run.grid else None for run in runs]
     sections = {"parameters that differ": differing(runs), "scores": scores(runs)}
     return environment.get_template("compare.html").render(runs=runs, sections=sections, grids=grids, about=ABOUT)

@@ -1,4 +1,4 @@
-"""`python -m facegan.cli.experiment PARENT ARGUMENTS`: dvc, which ends when the process PARENT is gone."""
+"""`python -m facegan.study.experiment PARENT ARGUMENTS`: dvc, which ends when the process PARENT is gone."""
 
 import os
 import signal

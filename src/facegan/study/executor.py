@@ -16,13 +16,14 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from facegan.cli.project import REPORTS, SHARDS, TRAINED, Project
-from facegan.cli.study_results import DIVERGED, GIVEN_UP, OUT_OF_MEMORY, Result
 from facegan.data.manifest import MANIFEST, read_manifest
 from facegan.errors import FaceganError
 from facegan.files import read_json, write_atomic
 from facegan.params import Params
 from facegan.params_yaml import parse_params
+from facegan.repository.project import REPORTS, SHARDS, TRAINED, Project
+from facegan.repository.tools import dvc, git
+from facegan.study.results import DIVERGED, GIVEN_UP, OUT_OF_MEMORY, Result
 from facegan.tracking.feed import remove, set_aside, unsent
 from facegan.tracking.journal import read_rows
 from facegan.tracking.lineage import RunSpec, lineage_key, training_key
@@ -52,46 +53,50 @@ class Training:
 
 
 class Snapshot:
-    """The project's files as they are now, but for what git ignores, as a tree in git."""
+    """The project's files as they are now, as a tree in git: what git knows, and code that it does not know yet."""
 
     def __init__(self, project: Project) -> None:
         self.project = project
-        self.top = Path(_git(project.root, "rev-parse", "--show-toplevel"))
-        self.below = _git(project.root, "rev-parse", "--show-prefix")
+        self.top = Path(git(project.root, "rev-parse", "--show-toplevel"))
+        self.below = git(project.root, "rev-parse", "--show-prefix")
         try:
-            self.head = _git(project.root, "rev-parse", "--verify", "HEAD^{commit}")
+            self.head = git(project.root, "rev-parse", "--verify", "HEAD^{commit}")
         except FaceganError:
             raise FaceganError(
                 "study: its trainings are DVC experiments, which need a commit: `git commit` one"
             ) from None
         with tempfile.TemporaryDirectory() as folder:
             index = {"GIT_INDEX_FILE": str(Path(folder, "index"))}
-            _git(self.top, "read-tree", "HEAD", **index)
-            _git(project.root, "add", "--all", "--", ".", **index)  # not what lies beside the project
-            self.tree = _git(self.top, "write-tree", **index)
+            git(self.top, "read-tree", "HEAD", **index)
+            git(project.root, "add", "--update", "--", ".", **index)  # not what lies beside the project
+            code, left_out = project.untracked()
+            if code:
+                git(project.root, "add", "--", *code, **index)
+            if left_out:
+                print(f"study: its trainings do not see {', '.join(left_out)}: large or secret, and not in git")
+            self.tree = git(self.top, "write-tree", **index)
         self.code = [project.code(stage) for stage in STAGES]
 
     def copy(self, folder: Path) -> Project:
         """A repository of its own with these files, and DVC's cache of the project."""
         # Not `git clone --shared`, which copies a shallow clone (as CI makes) without the tree.
-        _git(self.top, "init", "--quiet", str(folder))
-        objects = self.top / _git(self.top, "rev-parse", "--git-path", "objects")
+        git(self.top, "init", "--quiet", str(folder))
+        objects = self.top / git(self.top, "rev-parse", "--git-path", "objects")
         write_atomic(folder / ".git/objects/info/alternates", f"{objects.resolve()}\n")
-        shallow = self.top / _git(self.top, "rev-parse", "--git-path", "shallow")
+        shallow = self.top / git(self.top, "rev-parse", "--git-path", "shallow")
         if shallow.is_file():
             shutil.copyfile(shallow, folder / ".git/shallow")
-        _git(folder, "update-ref", "--no-deref", "HEAD", self.head)
-        _git(folder, "read-tree", "--reset", "-u", self.tree)
-        _git(folder, "reset", "--quiet")
+        git(folder, "update-ref", "--no-deref", "HEAD", self.head)
+        git(folder, "read-tree", "--reset", "-u", self.tree)
+        git(folder, "reset", "--quiet")
         for key in ("user.name", "user.email"):
-            if value := _git(self.top, "config", "--default", "", key):
-                _git(folder, "config", key, value)
+            if value := git(self.top, "config", "--default", "", key):
+                git(folder, "config", key, value)
         root = folder / self.below
         own = self.project.root / ".dvc/config.local"
         if own.is_file():
             shutil.copyfile(own, root / ".dvc/config.local")
-        cache = _asked(["dvc", "cache", "dir"], self.project.root)
-        _asked(["dvc", "config", "--local", "cache.dir", cache], root)
+        dvc(root, "config", "--local", "cache.dir", dvc(self.project.root, "cache", "dir").strip())
         return Project(root, self.project.home)
 
 
@@ -131,7 +136,7 @@ class Bench:
             self._log, self._told = log, file.tell()
             # It ends when this process does, even by SIGKILL; Ctrl-C reaches this one alone.
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "facegan.cli.experiment", str(os.getpid()), *arguments],
+                [sys.executable, "-m", "facegan.study.experiment", str(os.getpid()), *arguments],
                 cwd=self._copy.root,
                 env=self._environment,
                 stdout=file,
@@ -204,11 +209,11 @@ class Bench:
         from facegan.exporting.model import load_generator
 
         root, name = self._copy.root, self._experiment(training)
-        references = _git(root, "for-each-ref", "--format=%(refname)", "refs/exps").splitlines()
+        references = git(root, "for-each-ref", "--format=%(refname)", "refs/exps").splitlines()
         for reference in references:
             if reference.rpartition("/")[2] == name:
                 command = ("push", "--quiet", "--force", "--no-verify")
-                _git(root, *command, str(self._snapshot.top), f"{reference}:{reference}")
+                git(root, *command, str(self._snapshot.top), f"{reference}:{reference}")
         network, config = load_generator(root / TRAINED)
         grids = sorted((root / REPORTS / "train/samples").glob("*.png"))
         shutil.copyfile(grids[-1], self._out / f"{training.key}.png")
@@ -264,18 +269,3 @@ def _lineage(folder: Path) -> str | None:
         return RunSpec.read(folder).lineage
     except (OSError, FaceganError):
         return None
-
-
-def _git(folder: Path, *arguments: str, **environment: str) -> str:
-    return _asked(["git", *arguments], folder, environment)
-
-
-def _asked(command: list[str], folder: Path, environment: dict[str, str] | None = None) -> str:
-    """What a command says. Raises FaceganError when it fails."""
-    done = subprocess.run(
-        command, cwd=folder, env={**os.environ, **(environment or {})}, capture_output=True, text=True, errors="replace"
-    )
-    if done.returncode:
-        reason = (done.stderr.strip().splitlines() or [f"it gave {done.returncode}"])[-1]
-        raise FaceganError(f"study: `{' '.join(command[:3])}` failed: {reason}")
-    return done.stdout.strip()

@@ -6,8 +6,8 @@ from collections.abc import Callable
 import pytest
 from ruamel.yaml.comments import CommentedMap
 
-from facegan.cli.study_search import Sampler, Tried, give_up, importances, suggest
-from facegan.cli.study_space import Contender, Dimension, Setting, Space
+from facegan.study.search import Sampler, Tried, give_up, importances, suggest
+from facegan.study.space import Contender, Dimension, Setting, Space
 
 RATE = Dimension("train.lr_generator", low=1e-5, high=1e-1, log=True)
 KIND = Dimension("train.objective", choices=("bce", "hinge"))

@@ -11,18 +11,18 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from facegan.cli.command import Stop
-from facegan.cli.project import Project
-from facegan.cli.study_results import GIVEN_UP, IMPOSSIBLE, Plan, Result, Trial, apart, entry
-from facegan.cli.study_run import Bench, Snapshot, Training
-from facegan.cli.study_search import Tried, give_up, suggest
-from facegan.cli.study_space import Setting, Space
 from facegan.errors import FaceganError
 from facegan.evaluation.comparison import at_its_floor, incomparable
 from facegan.evaluation.metrics import scores_of
 from facegan.files import json_digest, read_json, write_json
 from facegan.params_yaml import parse_params
 from facegan.progress import progress
+from facegan.repository.project import Project
+from facegan.repository.running import Stop
+from facegan.study.executor import Bench, Snapshot, Training
+from facegan.study.results import GIVEN_UP, IMPOSSIBLE, Plan, Result, Trial, apart, entry
+from facegan.study.search import Tried, give_up, suggest
+from facegan.study.space import Setting, Space
 from facegan.tracking.errors import one_line
 from facegan.tracking.study import StudyRun
 
@@ -94,7 +94,7 @@ class Study:
                 bench.wait()
             self._bar.close()
             shutil.rmtree(folder, ignore_errors=True)
-        self._tell("stopped, what is trained is saved; the same command goes on from here")
+        self._tell("stopped, what is trained is saved; rerun the command to resume")
         sys.exit(128 + self._stop.signal)
 
     def end(self, files: list[Path]) -> None:
@@ -254,7 +254,7 @@ class Study:
             self._failed = self._failed + 1 if result.get("ended") == "failed" else 0
             if self._failed == IN_A_ROW:
                 reason = f"{IN_A_ROW} trainings in a row failed, the last: {result['reason']}"
-                raise FaceganError(f"study: {reason}; what is trained is kept, and the same command goes on")
+                raise FaceganError(f"study: {reason}; what is trained is kept: rerun the command to resume")
 
     def _take(self, trial: Trial, training: Training, result: Result) -> None:
         """The result of a training, from this run or an earlier one."""
@@ -281,9 +281,7 @@ class Study:
             update()
         except Exception as error:  # MLflow lets those of its database, of HTTP and of its stores through
             if not self._told:
-                self._tell(
-                    f"MLflow does not answer ({one_line(error, 200)}); the same command brings it up to date later"
-                )
+                self._tell(f"MLflow failed ({one_line(error, 200)}); the same command brings it up to date later")
             self._told = True
 
     def _tell(self, text: str) -> None:

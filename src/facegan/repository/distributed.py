@@ -13,9 +13,9 @@ from typing import IO
 import torch
 from torch import distributed
 
-from facegan.cli.project import cores
 from facegan.errors import FaceganError
 from facegan.evaluation.sharing import ALONE, Processes
+from facegan.repository.project import cores
 
 MEETING = "FACEGAN_MEETING"  # the file through which the processes that this one starts find each other
 

@@ -5,11 +5,11 @@ import statistics
 from dataclasses import dataclass, field
 from typing import Any
 
-from facegan.cli.study_search import Sampler, Tried
 from facegan.errors import FaceganError
 from facegan.evaluation.comparison import CERTAIN, at_its_floor, badness, verdict
 from facegan.evaluation.metrics import scores_of
 from facegan.evaluation.spread import certain
+from facegan.study.search import Sampler, Tried
 
 DIVERGED, OUT_OF_MEMORY, GIVEN_UP = "diverged", "out of memory", "given up"
 Result = dict[str, Any]  # of one training, as its file holds it; "ended" says why there is no score

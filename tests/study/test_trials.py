@@ -17,14 +17,14 @@ import mlflow
 import pytest
 from tracking.made import ROOT
 
-from facegan.cli import study_trials
-from facegan.cli.project import Project
-from facegan.cli.study_results import Plan
-from facegan.cli.study_run import Training
-from facegan.cli.study_space import read_space
-from facegan.cli.study_trials import Study
 from facegan.errors import FaceganError
 from facegan.params import Params
+from facegan.repository.project import Project
+from facegan.study import trials as study_trials
+from facegan.study.executor import Training
+from facegan.study.results import Plan
+from facegan.study.space import read_space
+from facegan.study.trials import Study
 
 RATES = "train.lr_generator=1e-5..1e-1:log"
 
@@ -271,7 +271,7 @@ def test_a_signal_ends_it_and_it_goes_on(study: Callable[..., Study], capsys: py
     with pytest.raises(SystemExit) as ended:
         found.run()
     assert ended.value.code == 143 and found.status == "KILLED" and len(found.trials) == 1
-    assert "the same command goes on from here" in capsys.readouterr().err
+    assert "rerun the command to resume" in capsys.readouterr().err
     Bench.ends = lambda params: scored(1.0)
     study(tpe(3), RATES).run()
     assert len(Bench.trained) == 2
@@ -315,7 +315,7 @@ def test_a_server_that_goes_away_costs_no_trial(
     found.end([])
     told = capsys.readouterr().err
     assert found.status == "FINISHED" and found.best is not None
-    assert told.count("MLflow does not answer") == 1 and "secret" not in told
+    assert told.count("MLflow failed") == 1 and "secret" not in told
 
 
 def test_scores_of_another_count_are_not_set_against_each_other(study: Callable[..., Study]) -> None:

@@ -11,14 +11,14 @@ from typing import Any
 import matplotlib
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from facegan.cli.compare_formats import columns
-from facegan.cli.study_results import GIVEN_UP, LASTING, Result, Trial, entry
-from facegan.cli.study_search import CONTENDER, importances
-from facegan.cli.study_space import label
-from facegan.cli.study_trials import Study
 from facegan.evaluation.comparison import at_its_floor
 from facegan.evaluation.metrics import known, rank, scores_of
 from facegan.files import write_atomic
+from facegan.runs.formats import columns
+from facegan.study.results import GIVEN_UP, LASTING, Result, Trial, entry
+from facegan.study.search import CONTENDER, importances
+from facegan.study.space import label
+from facegan.study.trials import Study
 
 matplotlib.use("Agg")
 from matplotlib import pyplot
@@ -105,7 +105,9 @@ def write_page(study: Study, command: str = "") -> Path:
     done = study.done
     shown = [trial for trial in ordered(study) if _grid(study, trial)][:GRIDS]
     shares = importances(study.space, [trial.tried for trial in done])
-    environment = Environment(loader=PackageLoader("facegan.cli", "pages"), autoescape=True, undefined=StrictUndefined)
+    environment = Environment(
+        loader=PackageLoader("facegan.study", "pages"), autoescape=True, undefined=StrictUndefined
+    )
     page = environment.get_template("study.html").render(
         title=f"Study of {len(study.trials)} {'trial' if len(study.trials) == 1 else 'trials'}",
         header=header(study),

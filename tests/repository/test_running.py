@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 from tracking.made import alive, wait_for
 
-from facegan.cli.command import guarded
 from facegan.errors import FaceganError
+from facegan.repository.running import guarded
 
 STAGE = """
 import signal, sys, time
 from pathlib import Path
-from facegan.cli.command import Stop, run_stage
+from facegan.repository.running import Stop, run_stage
 stop = Stop if sys.argv.pop(1) == "stop" else lambda: lambda: False
 
 def sleepy(project):

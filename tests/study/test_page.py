@@ -7,11 +7,11 @@ import pytest
 from PIL import Image
 from ruamel.yaml.comments import CommentedMap
 
-from facegan.cli.study_page import header, ordered, rows, table, verdict, write_page
-from facegan.cli.study_results import Plan, Trial
-from facegan.cli.study_search import Tried
-from facegan.cli.study_space import Contender, Dimension, Setting, Space
-from facegan.cli.study_trials import Study
+from facegan.study.page import header, ordered, rows, table, verdict, write_page
+from facegan.study.results import Plan, Trial
+from facegan.study.search import Tried
+from facegan.study.space import Contender, Dimension, Setting, Space
+from facegan.study.trials import Study
 
 CONTENDERS = (Contender("base", CommentedMap()), Contender("conv-64", CommentedMap()))
 RATE = Dimension("train.lr_generator", low=1e-5, high=1e-1, log=True)

@@ -11,11 +11,11 @@ from typing import Any
 
 from ruamel.yaml.comments import CommentedMap
 
-from facegan.cli.recipe import recipe
-from facegan.cli.yaml_file import read_commented, text
 from facegan.errors import FaceganError
 from facegan.params import Params
 from facegan.params_yaml import check_value, kinds, nearest, parse_params
+from facegan.repository.recipes import recipe
+from facegan.repository.yaml_file import read_commented, text
 from facegan.strict_yaml import read_yaml
 
 OWN = "params.yaml"  # as the name of a contender: what it holds
@@ -215,10 +215,10 @@ def _check_key(key: str, where: str) -> None:
     if key in SHOWN:
         raise FaceganError(f"study: {where}: {SHOWN[key]} decides {key}")
     if key.startswith("promotion"):
-        raise FaceganError(f"study: {where}: {key} is no part of a run")
+        raise FaceganError(f"study: {where}: {key} is not part of a run")
     if not kinds(key):
         near = nearest(key)
-        raise FaceganError(f"study: {where}: {key} is no parameter" + (f"; did you mean {near}?" if near else ""))
+        raise FaceganError(f"study: {where}: {key} is not a parameter" + (f"; did you mean {near}?" if near else ""))
 
 
 def _check_values(key: str, values: list[Any], where: str) -> None:

@@ -1,16 +1,27 @@
 """Runs as git and DVC have them: the parameters, scores and pictures of a revision or an experiment."""
 
 import json
-import subprocess
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from facegan.cli.compare import Compared
-from facegan.cli.project import REPORTS, Project
 from facegan.errors import FaceganError
 from facegan.files import read_json
 from facegan.params_yaml import flatten
+from facegan.repository.project import REPORTS, Project
+from facegan.repository.tools import committed, try_git
 from facegan.strict_yaml import read_yaml
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A run as the comparison shows it: its ``report`` is that of `evaluate`, ``grid`` the PNG of its last samples."""
+
+    id: str
+    name: str
+    params: dict[str, str]
+    report: dict[str, Any] = field(default_factory=dict)
+    grid: bytes | None = None
 
 
 def read_revision(project: Project, name: str) -> Compared | None:
@@ -40,14 +51,14 @@ def read_workspace(project: Project, name: str) -> Compared:
 
 
 def _commit(root: Path, name: str) -> str | None:
-    found = _git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
-    return found.strip() or None
+    found = try_git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+    return found or None
 
 
 def _experiment(root: Path, name: str) -> str | None:
     """DVC keeps each experiment as ``refs/exps/<two>/<rest of its baseline>/<name>``."""
     fitting = []
-    for line in _git(root, "for-each-ref", "--format=%(objectname) %(refname)", "refs/exps").splitlines():
+    for line in try_git(root, "for-each-ref", "--format=%(objectname) %(refname)", "refs/exps").splitlines():
         commit, reference = line.split(" ", 1)
         if reference.count("/") >= 4 and reference.rsplit("/", 1)[1] == name:
             fitting.append(commit)
@@ -58,8 +69,7 @@ def _experiment(root: Path, name: str) -> str | None:
 
 
 def _file(root: Path, revision: str, name: str, path: str) -> str:
-    prefix = _git(root, "rev-parse", "--show-prefix").strip()
-    content = _git(root, "show", f"{revision}:{prefix}{path}")
+    content = committed(root, revision, path)
     if not content:
         raise FaceganError(f"compare: {name} holds no {path}; commit it after `dvc repro`")
     return content
@@ -74,8 +84,3 @@ def _picture(root: Path, revision: str) -> bytes | None:
     except Exception:  # not pulled, or no such output: DVC has many names for it
         return None
     return bytes(found)
-
-
-def _git(root: Path, *arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, errors="replace")
-    return done.stdout if done.returncode == 0 else ""
