@@ -14,11 +14,11 @@ from facegan.randomness import Inputs
 from facegan.repository.project import REPORTS, SHARDS, TRAINED, Project
 from facegan.repository.running import Stop, run_stage
 from facegan.tracking.feed import Feed, remove, set_aside
-from facegan.tracking.journal import Journal
+from facegan.tracking.journal import DIVERGED, OUT_OF_MEMORY, Journal
 from facegan.tracking.lineage import RunSpec, attempt_of, environment, read_trained, training_key, write_trained
 from facegan.training.device import choose_device, describe, make_deterministic
 from facegan.training.judge import build_judge
-from facegan.training.loop import Stopped, Training
+from facegan.training.loop import NotFinite, Stopped, Training
 from facegan.training.outputs import write_history, write_models
 from facegan.training.working import hold, unfinished
 
@@ -37,17 +37,13 @@ def train(project: Project) -> None:
     with hold(project.state, key) as folder:
         if others := unfinished(project.state, key):
             print(f"train: unfinished trainings under other parameters: {', '.join(name[:8] for name in others)}")
-        if (
-            not folder.checkpoint.is_file() and folder.attempt == read_trained(project.state, key)[0]
-        ):  # of one that is done
-            folder.clear()
-        attempt = folder.attempt
+        attempt = folder.begin(done=read_trained(project.state, key)[0])
         spec = RunSpec.of(params, key, size, attempt_of(project.home, attempt), project.tags())
         spec.write(folder.path)
         with Journal(folder.path) as journal:
             journal.write("start", environment=environment(describe(device), torch.get_num_threads()))
             feed = Feed(folder.path, *project.tracking())
-            status = "FAILED"
+            status, why = "FAILED", None
             try:
                 training = Training(
                     params.model,
@@ -78,7 +74,11 @@ def train(project: Project) -> None:
                 write_models(training, state, key, project.root / TRAINED)
                 write_history(folder, project.root / REPORTS / "train")
                 status = "FINISHED"
+            except NotFinite:
+                why = DIVERGED
+                raise
             except torch.OutOfMemoryError as error:
+                why = OUT_OF_MEMORY
                 raise FaceganError(
                     "train: the GPU's memory does not hold the pictures and a batch; lower train.batch, or set "
                     "FACEGAN_DEVICE=cpu"
@@ -89,7 +89,7 @@ def train(project: Project) -> None:
                 sys.exit(128 + stop.signal)
             finally:
                 generator = sha256(project.root / TRAINED / "generator.safetensors") if status == "FINISHED" else None
-                journal.write("end", status=status, generator=generator)
+                journal.write("end", status=status, generator=generator, why=why)
                 everything_sent = feed.finish()
         write_trained(project.state, key, attempt, journal.rows())
         folder.checkpoint.unlink()  # first: without it, what a kill leaves of the folder is no finished training

@@ -279,3 +279,16 @@ def test_unfinished_trainings_are_those_with_a_checkpoint(tmp_path: Path) -> Non
     (tmp_path / "locks").mkdir()
     assert unfinished(tmp_path, "mine") == ["a", "b"]
     assert unfinished(tmp_path / "not there", "mine") == []
+
+
+def test_a_training_has_one_name_until_it_is_done_and_what_it_leaves_is_not_taken_up(tmp_path: Path) -> None:
+    with hold(tmp_path, "key") as folder:
+        name = folder.begin(done=None)
+        assert folder.begin(done="another") == folder.begin(done=None) == name
+        (folder.path / "samples").mkdir()
+        (folder.path / "journal.jsonl").write_text("rows")
+        folder.checkpoint.write_text("weights")
+        assert folder.begin(done=name) == name  # it ends once more, from its checkpoint
+        folder.checkpoint.unlink()  # done, and killed before the rest was removed
+        assert folder.begin(done=name) != name
+        assert [path.name for path in folder.path.iterdir()] == ["attempt"]

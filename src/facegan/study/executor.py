@@ -23,13 +23,12 @@ from facegan.params import Params
 from facegan.params_yaml import parse_params
 from facegan.repository.project import REPORTS, SHARDS, TRAINED, Project
 from facegan.repository.tools import dvc, git
-from facegan.study.results import DIVERGED, GIVEN_UP, OUT_OF_MEMORY, Result
+from facegan.study.results import GIVEN_UP, Result
 from facegan.tracking.feed import remove, set_aside, unsent
 from facegan.tracking.journal import read_rows
 from facegan.tracking.lineage import RunSpec, lineage_key, training_key
 
 STAGES = ("download", "preprocess", "train", "evaluate", "export")  # whose code decides a result
-TOLD = {"the last good state is kept": DIVERGED, "GPU's memory does not hold": OUT_OF_MEMORY}  # by a training's error
 
 
 @dataclass
@@ -45,6 +44,7 @@ class Training:
     scores: list[float] = field(default_factory=list)
     rates: list[float] = field(default_factory=list)
     given_up: bool = False
+    why: str | None = None  # it ended, where its journal says so
     read: int = 0  # bytes of the journal
 
     @property
@@ -167,6 +167,8 @@ class Bench:
                 training.images = row["step"]
                 if row["values"].get("score") is not None:
                     training.scores.append(row["values"]["score"])
+            elif row["kind"] in ("start", "end"):
+                training.why = row.get("why")
             elif row["kind"] == "system":
                 training.rates.append(row["values"]["images_per_second"])
         return going
@@ -184,6 +186,7 @@ class Bench:
         """Of the training that has ended; the next one can start."""
         training = self.training
         assert training is not None
+        self.follow()  # to the journal's end
         self.training = None
         key = self._key(training)
         result: Result = {
@@ -197,7 +200,7 @@ class Bench:
         failure = self.failure
         if failure is None:
             return result | self._outputs(training)
-        ended = next((ended for words, ended in TOLD.items() if words in failure), "failed")
+        ended = training.why or "failed"
         if training.given_up:
             ended, failure = GIVEN_UP, "behind the others"
         result |= {"ended": ended, "reason": failure}

@@ -10,8 +10,9 @@ from facegan.evaluation.comparison import CERTAIN, at_its_floor, badness, verdic
 from facegan.evaluation.metrics import scores_of
 from facegan.evaluation.spread import certain
 from facegan.study.search import Sampler, Tried
+from facegan.tracking.journal import DIVERGED, OUT_OF_MEMORY
 
-DIVERGED, OUT_OF_MEMORY, GIVEN_UP = "diverged", "out of memory", "given up"
+GIVEN_UP = "given up"
 Result = dict[str, Any]  # of one training, as its file holds it; "ended" says why there is no score
 IMPOSSIBLE = "not possible"
 LASTING = (DIVERGED, OUT_OF_MEMORY)  # whatever the study: they are not tried again

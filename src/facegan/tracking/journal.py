@@ -5,7 +5,7 @@ their numbers bit for bit, so the first row stands. A line cut short by a kill i
 
 Kinds: ``metrics`` (what a tick measured; the same for the same parameters), ``losses`` (every step of a tick),
 ``system`` (rate and memory; never in an output), ``image`` (a file below the working folder), ``start``, ``alarm``
-and ``end``.
+and ``end`` (with the digest of the generator when it is finished, else why it is not, where that is known).
 """
 
 import contextlib
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Self
 
 NAME = "journal.jsonl"
+DIVERGED, OUT_OF_MEMORY = "diverged", "out of memory"  # why a training ended
 ONCE = ("metrics", "losses", "system", "image")
 
 Row = dict[str, Any]

@@ -34,18 +34,18 @@ class WorkingFolder:
     def samples(self) -> Path:
         return self.path / "samples"
 
-    @property
-    def attempt(self) -> str:
-        """A name of this training from its start to its end, however often it is resumed."""
+    def begin(self, done: str | None) -> str:
+        """The name of this training from its start to its end, however often it is resumed.
+
+        What the training called ``done`` has left here, when it was killed while it cleared up, is removed first.
+        """
         path = self.path / "attempt"
+        if not self.checkpoint.is_file() and path.is_file() and path.read_text(encoding="utf-8") == done:
+            for left in self.path.iterdir():
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
         if not path.is_file():
             write_atomic(path, uuid4().hex)
         return path.read_text(encoding="utf-8")
-
-    def clear(self) -> None:
-        """Remove what a training that is done has left here."""
-        for path in self.path.iterdir():
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 @dataclass(frozen=True)
