@@ -15,10 +15,11 @@ from requests.exceptions import HTTPError
 from tracking.made import commit, free_port, write_params
 
 from cli.running import Command, Ended
-from facegan.files import read_json, write_json
+from facegan.files import read_json, sha256, write_json
 from facegan.promotion import judging as module
 from facegan.repository.project import EXPORTED, REPORTS, Project
 from facegan.strict_yaml import read_yaml
+from facegan.tracking.provenance import TAG
 from facegan.tracking.registry import CHAMPION, Decision, Registry
 
 
@@ -50,6 +51,15 @@ def registered(finished: Project, facegan: Command) -> Project:
     change(finished, promotion__max_memorization=None)
     assert "register: version 1 of facegan is the candidate" in facegan("register").out
     return finished
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What a webhook would be told."""
+    said: list[str] = []
+    for where in ("promotion.judging", "cli.promote"):
+        monkeypatch.setattr(f"facegan.{where}.notify", said.append)
+    return said
 
 
 def champion(project: Project) -> str | None:
@@ -86,15 +96,35 @@ def test_what_is_registered_tells_its_scores_its_lineage_and_its_card(registered
     assert version.tags["facegan.training_key"] == read_json(registered.root / EXPORTED / "config.json")["training_key"]
     card = (registered.root / EXPORTED / "MODEL_CARD.md").read_text()
     assert version.card == card.replace("![samples](samples.png)\n\n", "")  # MLflow's page does not find it
+    said = json.loads(version.tags[TAG])
+    files = {subject["name"]: subject["digest"]["sha256"] for subject in said["subject"]}
+    for name in ("generator.safetensors", "generator.onnx", "config.json"):
+        assert files[name] == sha256(registered.root / EXPORTED / name)
+    made_of = {entry["name"]: entry["digest"] for entry in said["predicate"]["buildDefinition"]["resolvedDependencies"]}
+    assert made_of["dvc.lock"] == {"sha256": sha256(registered.root / "dvc.lock")} and "params.yaml" in made_of
     assert "version 1 of facegan is the candidate" in facegan("register").out  # the same outputs, the same version
 
 
-def test_a_worse_one_is_refused_with_the_reason(registered: Project, facegan: Command) -> None:
+def test_files_that_were_changed_behind_the_registry_are_an_error(registered: Project, facegan: Command) -> None:
+    for path in (registered.root / "mlartifacts").rglob("parity.json"):
+        path.write_text('{"max_difference": 0.0}')
+    for command in (("promote",), ("generate", "--model", "models:/facegan@candidate")):
+        assert "parity.json is not the file that was registered" in facegan(*command).error
+    assert "promote" not in facegan("models").out
+
+
+def test_a_worse_one_is_refused_with_the_reason(registered: Project, facegan: Command, told: list[str]) -> None:
     facegan("promote")
     another(registered, facegan, -100.0)
     ended = facegan("promote")
     assert ended.code == 3 and "version 2 is refused\n  it is worse: Frechet distance" in ended.out
     assert champion(registered) == "1"
+    facegan("promote", "--version", "77")
+    assert [text.partition("\n")[0].partition(";")[0] for text in told] == [
+        "facegan: version 1 is promoted",
+        "facegan: version 2 is refused",
+        "promote failed in finished: promote: facegan has no version '77'",
+    ]
 
 
 def test_a_memorizing_one_is_refused_for_that(registered: Project, facegan: Command) -> None:

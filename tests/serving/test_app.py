@@ -259,4 +259,4 @@ def test_metrics_count_what_was_asked_and_drawn(service: TestClient) -> None:
     assert found["facegan_pictures_total",] == 4
     assert found["facegan_request_seconds_count", "/pictures.png", "200"] == 1
     assert found["facegan_request_seconds_count", "/pictures.png", "422"] == 1
-    assert found["facegan_reload_failures",] == 0
+    assert found["facegan_reload_failures_total",] == 0 == found["facegan_stale",]

@@ -1,9 +1,11 @@
 """`facegan serve` as it is started, over real HTTP: fuzzed by its own description, and ended."""
 
+import contextlib
 import http.client
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import urllib.error
@@ -48,7 +50,7 @@ def test_whatever_its_description_allows_or_forbids_it_answers_as_described(port
         timeout=300,
     )
     assert done.returncode == 0, done.stdout[-3000:]
-    assert "5/5" in done.stdout  # every operation was tried
+    assert "6/6" in done.stdout  # every operation was tried
 
 
 def test_clients_that_go_away_do_no_harm(port: int) -> None:
@@ -61,6 +63,23 @@ def test_clients_that_go_away_do_no_harm(port: int) -> None:
         connection.close()
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/model", timeout=10) as answer:
         assert json.load(answer)["size"] == 32
+
+
+def test_connections_that_say_nothing_keep_nobody_out_and_are_closed(port: int) -> None:
+    """More than are allowed, each with half a request."""
+    silent = []
+    try:
+        for _ in range(1001):
+            silent.append(socket.create_connection(("127.0.0.1", port), timeout=20))
+            silent[-1].sendall(b"GET /pictures.png HTTP/1.1\r\nHost: x\r\n")
+        for path in ("health", "pictures.png"):
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}", timeout=4) as answer:
+                assert answer.status == 200
+        with contextlib.suppress(ConnectionResetError):
+            assert silent[-1].recv(1) == b""  # when its time is over
+    finally:
+        for each in silent:
+            each.close()
 
 
 @pytest.mark.parametrize(

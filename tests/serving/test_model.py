@@ -8,12 +8,13 @@ from pathlib import Path
 
 import mlflow
 import pytest
-from tracking.made import own_environment
+from tracking.made import free_port, own_environment
 from tracking.test_registry import Echo
 
 from facegan.errors import FaceganError
 from facegan.repository.project import EXPORTED
 from facegan.serving.model import Source
+from facegan.tracking.provenance import TAG, statement
 
 
 @pytest.fixture
@@ -74,7 +75,61 @@ def test_whatever_goes_wrong_with_a_successor_the_next_look_is_to_come(
         patched.setattr(source, "_load", fail)
         assert not source.refresh() and source.failures == 1
     assert told == ["[Errno 28] No space left on device; still serving models:/faces/1"]
+    assert source.stale == "[Errno 28] No space left on device"
+    assert not source.refresh() and source.failures == 1  # not yet
+    monkeypatch.setattr("time.monotonic", lambda: float("inf"))
     assert source.refresh() and source.model.name == "models:/faces/2"
+
+
+def test_a_version_that_cannot_be_loaded_is_fetched_after_longer_and_longer_pauses(
+    registry: mlflow.MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    source = Source("models:/faces@champion", told.append)
+    registry.set_registered_model_alias("faces", "champion", "3")
+    now, fetched = 0.0, []
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    for now in range(0, 3600, 10):
+        before = source.failures
+        assert not source.refresh()
+        fetched += [now] * (source.failures - before)
+    assert fetched == [0, 20, 60, 140, 300, 620, 1220, 1820, 2420, 3020]
+    assert len(told) == 1 and source.stale is not None  # said once
+    registry.set_registered_model_alias("faces", "champion", "2")
+    assert source.refresh() and source.stale is None  # another one is tried at once
+
+
+def test_what_was_served_starts_without_mlflow(
+    registry: mlflow.MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep, told = tmp_path / "keep", []
+    served = Source("models:/faces@champion", told.append, keep).model
+    mlflow.set_tracking_uri(f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(FaceganError):
+        Source("models:/faces@another", told.append, keep)
+    source = Source("models:/faces@champion", told.append, keep)
+    assert source.model.name == served.name == "models:/faces/1" and source.model.card == served.card
+    assert source.stale is not None and "serving the copy of models:/faces/1 that was kept" in told[-1]
+    (network,) = keep.rglob("generator.onnx")
+    network.write_bytes(network.read_bytes()[:-1])
+    with pytest.raises(FaceganError, match="the copy of models:/faces/1 was changed; it is not used"):
+        Source("models:/faces@champion", told.append, keep)
+
+
+def test_files_that_are_not_those_that_were_registered_are_not_served(
+    registry: mlflow.MlflowClient, tmp_path: Path
+) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    (second / "config.json").write_text("{}")
+    for number, folder in (("1", first), ("2", second)):
+        registry.set_model_version_tag("faces", number, TAG, statement(folder, {}, "key", "run"))
+    assert Source("models:/faces@champion", print).model.name == "models:/faces/1"
+    with pytest.raises(FaceganError, match=r"models:/faces/2: config\.json is not the file that was registered"):
+        Source("models:/faces/2", print)
+    registry.set_model_version_tag("faces", "1", TAG, "{}")
+    with pytest.raises(FaceganError, match="cannot be read"):
+        Source("models:/faces/1", print)
 
 
 def test_a_version_by_number_stays(registry: mlflow.MlflowClient) -> None:

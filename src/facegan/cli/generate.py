@@ -4,6 +4,7 @@ import argparse
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from facegan.errors import FaceganError
@@ -64,11 +65,12 @@ def _generate(options: argparse.Namespace) -> None:
         film.write_film(options.out, _training_frames(), options.fps or 6, STILL)
         print(options.out)
         return
-    path = _find(options.model)
-    try:
-        generator = Generator(path)
-    except Exception as error:  # ONNX Runtime has an exception class for every failure
-        raise FaceganError(f"{path} cannot be loaded: {str(error).splitlines()[0]}") from error
+    with TemporaryDirectory() as fetched:  # the network is in memory once it is loaded
+        path = _find(options.model, Path(fetched))
+        try:
+            generator = Generator(path)
+        except Exception as error:  # ONNX Runtime has an exception class for every failure
+            raise FaceganError(f"{path} cannot be loaded: {str(error).splitlines()[0]}") from error
     if options.film == "walk":
         checked(generator, options)
         walk = film.walk_frames(
@@ -120,16 +122,18 @@ def _training_frames() -> "Iterator[np.ndarray]":
             yield np.asarray(picture.convert("RGB"))
 
 
-def _find(model: str) -> Path:
+def _find(model: str, fetched: Path) -> Path:
     """The ONNX file of a folder or an MLflow model URI. Raises FaceganError."""
     folder = Path(model)
     if ":/" in model:
         server = Project.find().server()  # first: it quiets MLflow before the import
         import mlflow
 
+        from facegan.tracking.fetch import fetch
+
+        mlflow.set_tracking_uri(server.uri)
         try:
-            mlflow.set_tracking_uri(server.uri)
-            folder = Path(mlflow.artifacts.download_artifacts(model))
+            folder = fetch(model, fetched)
         except (mlflow.MlflowException, OSError) as error:
             raise FaceganError(f"--model {model}: {one_line(error)}") from error
     found = sorted(folder.rglob("generator.onnx"))

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from facegan.errors import FaceganError
+from facegan.notify import notify
 from facegan.repository.project import Project
+from facegan.tracking.errors import one_line
 
 REFUSED = 3  # the exit code; 1 is an error
 
@@ -55,7 +57,12 @@ def _promote(options: argparse.Namespace) -> None:
     from facegan.promotion.judging import promote
     from facegan.tracking.registry import CANDIDATE
 
-    verdict = promote(Project.find(), options.version or CANDIDATE, options.force)
+    project = Project.find()
+    try:
+        verdict = promote(project, options.version or CANDIDATE, options.force)
+    except Exception as error:
+        notify(f"promote failed in {project.root.name}: {one_line(error)}")
+        raise
     print("promote: " + "\n  ".join(verdict.reasons))
     if not verdict.promoted:
         sys.exit(REFUSED)

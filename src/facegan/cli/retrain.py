@@ -15,6 +15,7 @@ from pathlib import Path
 
 from facegan.errors import FaceganError
 from facegan.files import write_atomic
+from facegan.notify import notify
 from facegan.repository.preflight import RUN, SKIP, branch_to_push, reach_mlflow, write_to_remote
 from facegan.repository.project import REPORTS, Project
 from facegan.repository.running import alone
@@ -74,6 +75,8 @@ def _retrain(options: argparse.Namespace) -> None:
             refused = _work(project, options, story)
         except BaseException as error:  # Ctrl-C and a full disk too: the report says so
             story.failure = one_line(error)
+            if isinstance(error, Exception):
+                notify(f"retrain failed in {project.root.name}: {story.failure}")
             raise
         finally:
             _report(project, options.out, story)

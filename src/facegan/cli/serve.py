@@ -3,11 +3,10 @@
 import argparse
 import os
 import socket
+from pathlib import Path
 
 from facegan.errors import FaceganError
 from facegan.repository.project import Project
-
-CONNECTIONS = 1000  # at once
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -23,6 +22,12 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parser.add_argument("--threads", type=int, default=0, help="that draw; default every core")
     parser.add_argument("--timeout", type=float, default=10.0, help="seconds for a request; default 10")
     parser.add_argument("--reload", type=float, default=10.0, help="seconds between looks at the alias; default 10")
+    parser.add_argument(
+        "--keep",
+        type=Path,
+        default=Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "facegan",
+        help="folder of a copy of what an alias names, for a start without MLflow; default ~/.cache/facegan",
+    )
     parser.set_defaults(run=_serve)
 
 
@@ -39,11 +44,13 @@ def _serve(options: argparse.Namespace) -> None:
 
     from facegan.repository.project import cores
     from facegan.serving.app import create_app
+    from facegan.serving.connections import BoundedProtocol, allow_files
     from facegan.serving.middleware import Limits
     from facegan.serving.model import Source, to_stderr
 
+    allow_files()
     threads = options.threads or cores()
-    source = Source(where, to_stderr)
+    source = Source(where, to_stderr, options.keep)
     limits = Limits(count=options.max_count, seconds=options.timeout, threads=threads)
     if source.refreshes:
         source.watch(options.reload)
@@ -54,7 +61,7 @@ def _serve(options: argparse.Namespace) -> None:
         port=options.port,
         log_level="warning",
         access_log=False,
-        limit_concurrency=CONNECTIONS,
+        http=BoundedProtocol,
     )
 
 

@@ -15,11 +15,13 @@ from facegan.evaluation.comparison import at_its_floor
 from facegan.evaluation.features import build_extractor
 from facegan.evaluation.metrics import scores_of
 from facegan.files import read_json, sha256
+from facegan.notify import notify
 from facegan.promotion.gate import Standing, Verdict, judge, unfit, unlike
 from facegan.promotion.rescore import Unscorable, held_out_report
 from facegan.repository.agreement import disagreement
 from facegan.repository.project import EXPORTED, REPORTS, SHARDS, Project
 from facegan.repository.recording import record_run
+from facegan.tracking.provenance import TAG, statement
 from facegan.tracking.registry import CHAMPION, WEIGHTS, Decision, Missing, Registry, Version
 
 _ATTEMPTS = 3  # when the champion changes while a candidate is judged
@@ -40,6 +42,7 @@ def register(project: Project) -> str:
     told = ("extractor", "extractor_sha256", "generated", "real", "pictures", "seed")
     tags["facegan.protocol"] = json.dumps({key: report["protocol"][key] for key in told})
     tags |= {key: value for key, value in project.tags().items() if key != "facegan.params_yaml"}
+    tags[TAG] = statement(project.root / EXPORTED, project.made_of(), config["training_key"], run_id)
     version = str(project.registry().register(run_id, card, tags).number)
     print(f"register: version {version} of {params.promotion.model} is the candidate")
     return version
@@ -63,13 +66,9 @@ def promote(project: Project, wanted: str, force: str | None = None) -> Verdict:
         action = "promote" if verdict.promoted else "refuse"
         before = champion.number if champion else None
         if registry.decide(Decision(action, candidate.number, before, verdict.reasons), before):
-            return replace(
-                verdict,
-                reasons=(
-                    f"version {candidate.number} is {'promoted' if verdict.promoted else 'refused'}",
-                    *verdict.reasons,
-                ),
-            )
+            what = f"version {candidate.number} is {'promoted' if verdict.promoted else 'refused'}"
+            notify(f"{registry.name}: {what}\n" + "\n".join(verdict.reasons))
+            return replace(verdict, reasons=(what, *verdict.reasons))
         print("promote: the champion has changed meanwhile; judging again", file=sys.stderr)
     raise FaceganError("promote: the champion keeps changing; nothing was decided")
 

@@ -1,5 +1,6 @@
 """The repository around the library: its files, its DVC stages, its git state, its environment variables."""
 
+import hashlib
 import os
 import re
 from dataclasses import dataclass
@@ -111,6 +112,18 @@ class Project:
                 "facegan.git_dirty": str(bool(try_git(self.root, "status", "--porcelain", "--", *_TRACKED))).lower(),
             }
         return tags
+
+    def made_of(self) -> dict[str, dict[str, str]]:
+        """Digests of what decides the outputs, by name: parameters, stages, packages, the commit and what differs."""
+        found = {}
+        for name in ("params.yaml", "dvc.yaml", "dvc.lock", "requirements.lock"):
+            if (self.root / name).is_file():
+                found[name] = {"sha256": sha256(self.root / name)}
+        if commit := try_git(self.root, "rev-parse", "HEAD"):
+            found["git"] = {"gitCommit": commit}
+        if changes := self.changes():
+            found["uncommitted.diff"] = {"sha256": hashlib.sha256(changes.encode()).hexdigest()}
+        return found
 
     def changed(self, name: str) -> bool:
         """Whether a file is another than the last commit's: what git ignores or was told to overlook counts too."""

@@ -39,6 +39,13 @@ class Info(BaseModel):
     labels: dict[str, list[str]] = Field(description="the classes of every label that it knows")
 
 
+class Ready(BaseModel):
+    """What is in service, and why it may not be the champion."""
+
+    model: str
+    stale: str | None = Field(description="what the last look at the alias failed of")
+
+
 class Drawn(BaseModel):
     """Pictures, PNG in base64, and what they were drawn with."""
 
@@ -162,6 +169,11 @@ def create_app(source: Source, limits: Limits) -> FastAPI:
     async def health() -> dict[str, str]:
         """200 once a model is loaded."""
         return {"model": source.model.name}
+
+    @app.get("/ready")
+    async def ready() -> Ready:
+        """200 once a model is loaded, and whether it may be an old one."""
+        return Ready(model=source.model.name, stale=source.stale)
 
     @app.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
     async def metrics() -> Response:

@@ -32,12 +32,16 @@ class Metrics:
             "facegan_request_seconds", "How long a request took.", ["path", "status"], registry=self.registry
         )
         self.pictures = Counter("facegan_pictures", "Pictures drawn.", registry=self.registry)
-        failures = Gauge("facegan_reload_failures", "Champions that could not be loaded.", registry=self.registry)
-        failures.set_function(lambda: source.failures)
+        self._failures = Counter("facegan_reload_failures", "Looks at the alias that failed.", registry=self.registry)
+        stale = Gauge("facegan_stale", "1 while the last look at the alias failed.", registry=self.registry)
+        stale.set_function(lambda: source.stale is not None)
+        self._counted = 0  # failures
         self._source, self._model = source, Fact("facegan_model", "The model in service.", registry=self.registry)
 
     def page(self) -> bytes:
         self._model.info({"name": self._source.model.name})
+        self._failures.inc(self._source.failures - self._counted)
+        self._counted = self._source.failures
         return generate_latest(self.registry)
 
 

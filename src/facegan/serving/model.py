@@ -4,15 +4,22 @@ import os
 import secrets
 import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TypeVar
 
 from facegan.errors import FaceganError
 from facegan.exporting.shipped.generate import Generator
+from facegan.notify import notify
+from facegan.serving.kept import Kept
 from facegan.tracking.errors import one_line
+from facegan.tracking.fetch import as_error, fetch, resolve
+
+T = TypeVar("T")
+SHORTEST, LONGEST = 20.0, 600.0  # seconds until a version that could not be loaded is fetched again
 
 
 @dataclass(frozen=True)
@@ -43,28 +50,61 @@ class Model:
 class Source:
     """Where the model comes from: an exported folder, a run, or a version in MLflow's registry by number or alias.
 
-    ``model`` is what is in service. A source with an alias (models:/NAME@ALIAS) is looked at again by ``refresh``.
+    ``model`` is what is in service. A source with an alias (models:/NAME@ALIAS) is looked at again by ``refresh``; what
+    it names is kept below ``keep``, from where a start without MLflow takes it. ``stale`` says why what is in service
+    may not be what the alias names.
     """
 
-    def __init__(self, where: str, told: Callable[[str], None]) -> None:
+    def __init__(self, where: str, told: Callable[[str], None], keep: Path | None = None) -> None:
         self._where, self._told = where, told
         self.refreshes = ":/" in where and "@" in where
+        self._kept = Kept(keep, where) if keep is not None and self.refreshes else None
         self.failures = 0
-        self.model = self._load(self._name())
+        self.stale: str | None = None
+        self._broken, self._pause, self._again = "", 0.0, 0.0  # a version, and when it is tried again
+        self.model = self._first()
+
+    def _first(self) -> Model:
+        try:
+            return self._load(self._name())
+        except FaceganError as error:
+            found = self._kept.find() if self._kept is not None else None
+            if found is None:
+                raise
+            self._failed(error, f"serving the copy of {found[1]} that was kept")
+            return Model.load(*found)
 
     def refresh(self) -> bool:
-        """Take what the alias names now; what fails is told, and the model before goes on."""
+        """Take what the alias names now; when that fails, it is told, and the model before stays.
+
+        A version that cannot be loaded is fetched again after longer and longer pauses.
+        """
+        name = self.model.name
         try:
             name = self._name()
             if name == self.model.name:
+                self.stale = None
+                return False
+            if name == self._broken and time.monotonic() < self._again:
                 return False
             self.model = self._load(name)
         except Exception as error:  # a full disk too: whatever it is, the next look is to come
-            self.failures += 1
-            self._told(f"{one_line(error)}; still serving {self.model.name}")
+            if name != self.model.name:
+                self._pause = min(2 * self._pause, LONGEST) if name == self._broken else SHORTEST
+                self._broken, self._again = name, time.monotonic() + self._pause
+            self._failed(error, f"still serving {self.model.name}")
             return False
+        self.stale, self._broken = None, ""
         self._told(f"{name} is in service")
         return True
+
+    def _failed(self, error: Exception, outcome: str) -> None:
+        self.failures += 1
+        reason = one_line(error)
+        if reason != self.stale:  # once, however often it is tried
+            self._told(f"{reason}; {outcome}")
+            notify(f"facegan serve: {self._where}: {reason}; {outcome}")
+        self.stale = reason
 
     def watch(self, seconds: float) -> None:
         """Refresh every so often, from a thread that ends with the process."""
@@ -80,15 +120,20 @@ class Source:
         """What is in service by its number, where that is an alias's: models:/NAME/3."""
         if not self.refreshes:
             return self._where
-        name, _, alias = self._where.removeprefix("models:/").partition("@")
-        return _asked(self._where, lambda mlflow: _versioned(mlflow, name, alias))
+        return _asked(self._where, lambda: resolve(self._where))
 
     def _load(self, name: str) -> Model:
         if ":/" not in name:
             return Model.load(Path(name), Path(name).resolve().name)  # whoever asks sees the name, and no path
         with TemporaryDirectory() as folder:  # the network is in memory once it is loaded
-            got = _asked(name, lambda mlflow: mlflow.artifacts.download_artifacts(name, dst_path=folder))
-            return Model.load(Path(got), name)
+            exported = _asked(name, lambda: fetch(name, Path(folder)))
+            model = Model.load(exported, name)
+            if self._kept is not None:
+                try:
+                    self._kept.keep(exported, name)
+                except OSError as error:
+                    self._told(f"{name} could not be kept for a start without MLflow: {one_line(error)}")
+            return model
 
 
 def new_seed() -> int:
@@ -100,19 +145,12 @@ def to_stderr(text: str) -> None:
     print(f"serve: {text}", file=sys.stderr, flush=True)
 
 
-def _versioned(mlflow: Any, name: str, alias: str) -> str:
-    version = mlflow.MlflowClient().get_model_version_by_alias(name, alias)
-    return f"models:/{name}/{version.version}"
-
-
-def _asked(what: str, ask: Callable[[Any], str]) -> str:
+def _asked(what: str, ask: Callable[[], T]) -> T:
     """Whatever MLflow raises becomes one line."""
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # by default a dead server blocks for minutes
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    import mlflow
-
     try:
-        return ask(mlflow)
+        return ask()
     except Exception as error:  # MLflow lets those of its database, of HTTP and of its stores through
-        raise FaceganError(f"{what}: {one_line(error)}") from error
+        raise as_error(what, error) from error

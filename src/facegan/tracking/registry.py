@@ -22,6 +22,7 @@ from mlflow.exceptions import MlflowException
 
 from facegan.errors import FaceganError
 from facegan.tracking.errors import one_line
+from facegan.tracking.fetch import FILE, checked
 from facegan.tracking.record import MODEL
 from facegan.tracking.view import TEXT, Server, experiment_id, prepare
 
@@ -72,9 +73,12 @@ class Registry:
             with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
                 warnings.simplefilter("ignore")
                 number = str(mlflow.register_model(f"runs:/{run_id}/{MODEL}", self.name).version)
+        held = self._client.get_model_version(self.name, number)
         for key, value in tags.items():
-            self._client.set_model_version_tag(self.name, number, key, value[:TEXT])
-        self._client.update_model_version(self.name, number, _cut(card))
+            if key not in held.tags:  # what was said of a version stays
+                self._client.set_model_version_tag(self.name, number, key, value[:TEXT])
+        if not held.description:
+            self._client.update_model_version(self.name, number, _cut(card))
         self._client.set_registered_model_alias(self.name, CANDIDATE, number)
         return Version(number, run_id, tags, card)
 
@@ -99,12 +103,12 @@ class Registry:
             got = Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(folder)))
         except Exception as error:  # each store has its own
             raise self._fetching(version, what, error, partial(mlflow.artifacts.list_artifacts, uri)) from error
-        found = sorted(got.rglob("generator.onnx"))
+        found = sorted(got.rglob(FILE))
         if not found and not self._visible(version):  # a folder that is not there is downloaded as an empty one
             raise FaceganError(f"{what} cannot be fetched: its store shows no file at all; nothing was decided")
         if not found:
-            raise Missing(f"{what} hold no generator.onnx")
-        return found[0].parent
+            raise Missing(f"{what} hold no {FILE}")
+        return checked(uri, got, version.tags)
 
     def report(self, version: Version) -> dict[str, Any]:
         """What `evaluate` said of a version. Raises Missing, or FaceganError."""
