@@ -233,6 +233,13 @@ def test_other_formats_hold_the_same_scores(runs: list[str], facegan: Command) -
     assert not Path("compare.html").exists()
 
 
+def test_json_is_what_the_file_would_hold_and_writes_none(runs: list[str], facegan: Command) -> None:
+    ended = facegan("compare", *runs, "--json")
+    facegan("compare", *runs, "--out", "two.json")
+    assert json.loads(ended.out) == json.loads(Path("two.json").read_text())
+    assert not Path("compare.html").exists()
+
+
 def test_a_format_that_does_not_exist_is_refused_before_any_work(runs: list[str], facegan: Command) -> None:
     assert "--out two.pdf: should end in .html, .md, .csv, .json" in facegan("compare", "--out", "two.pdf").error
 

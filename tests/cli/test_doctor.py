@@ -130,3 +130,11 @@ def test_a_token_is_noticed_and_not_shown(
     ended = facegan("doctor")
     assert findings(ended)["kaggle"][0] == "ok"
     assert SECRET not in ended.out + ended.err
+
+
+def test_json_holds_every_finding(project: Project, facegan: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    ended = facegan("doctor", "--json")
+    assert ended.code == 1 and "of these must be fixed first" in ended.err
+    found = {finding["what"]: (finding["level"], finding["found"]) for finding in json.loads(ended.out)["findings"]}
+    assert found["tools"] == ("fail", "not installed: git") and found["python"][0] == "ok"

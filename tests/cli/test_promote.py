@@ -119,6 +119,15 @@ def test_a_worse_one_is_refused_with_the_reason(registered: Project, facegan: Co
     ended = facegan("promote")
     assert ended.code == 3 and "version 2 is refused\n  it is worse: Frechet distance" in ended.out
     assert champion(registered) == "1"
+    told_as_json = facegan("models", "--json")
+    listed = json.loads(told_as_json.out)
+    assert (listed["champion"], listed["candidate"]) == ("1", "2")
+    assert [decision["action"] for decision in listed["decisions"]] == ["refuse", "promote"]
+    again = facegan("promote", "--json", "--version", "1")
+    assert again.code == 0 and json.loads(again.out) == {
+        "promoted": True,
+        "reasons": ["version 1 is in service already"],
+    }
     facegan("promote", "--version", "77")
     assert [text.partition("\n")[0].partition(";")[0] for text in told] == [
         "facegan: version 1 is promoted",

@@ -1,5 +1,7 @@
 """The report of a retraining: never an earlier one's, and never a reason to end otherwise."""
 
+import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +24,9 @@ def stale(finished: Project) -> Path:
     return path
 
 
-def refused(project: Project, options: Any, story: Story) -> bool:
+def refused(project: Project, options: Any, story: Story) -> int:
     story.verdict = ["version 3 is refused", "it is worse"]
-    return True
+    return 3
 
 
 @pytest.mark.parametrize("broken", ["facegan.runs.revisions.read_workspace", "facegan.runs.formats.markdown"])
@@ -39,6 +41,27 @@ def test_a_report_that_cannot_compare_tells_the_verdict_and_changes_no_exit_code
     ended = facegan("retrain")
     assert ended.code == 3 and "the runs could not be compared: 'protocol'" in ended.err
     assert "**Version 3 is refused.** it is worse." in stale.read_text() and "earlier" not in stale.read_text()
+
+
+@pytest.mark.parametrize(
+    ("code", "options", "outcome"),
+    [(0, (), "trained"), (0, ("--promote",), "promoted"), (3, ("--promote",), "refused"), (4, (), "nothing new")],
+)
+def test_json_tells_how_it_ended_and_everything_else_goes_to_stderr(
+    finished: Project, facegan: Command, monkeypatch: pytest.MonkeyPatch, code: int, options: Any, outcome: str
+) -> None:
+    def work(project: Project, options: Any, story: Story) -> int:
+        story.tell("worked")
+        subprocess.run(["echo", "a command's words"], check=True)
+        story.verdict = ["a reason"]
+        return code
+
+    monkeypatch.setattr(retrain, "_work", work)
+    ended = facegan("retrain", "--json", *options)
+    assert ended.code == code
+    said = json.loads(ended.out)
+    assert said == {"outcome": outcome, "steps": ["worked"], "reasons": ["a reason"], "links": {}}
+    assert "retrain: worked" in ended.err and "a command's words" in ended.err
 
 
 def test_a_report_is_never_that_of_an_earlier_retraining(

@@ -246,7 +246,7 @@ def test_new_pictures_are_looked_for_and_trained_on(server: str, tmp_path: Path)
     desk.run("facegan", "data", "pin")
     desk.run("git", "commit", "-q", "-am", "pinned")
     desk.run("git", "push", "-q", "origin", "main")
-    assert "no new pictures: nothing to do" in desk.run("facegan", "retrain", "--new-data")
+    assert "no new pictures: nothing to do" in desk.run("facegan", "retrain", "--new-data", code=4)
     assert not (desk.root / "data/raw").exists()
     assert desk.run("facegan", "retrain", "--push", "--promote") and champion(desk) == "1"
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from facegan.errors import FaceganError
 from facegan.files import write_atomic
 from facegan.repository.project import Project
+from facegan.repository.running import add_json, as_json
 from facegan.runs.revisions import Compared, read_revision
 from facegan.tracking.errors import mlflow_guarded
 
@@ -29,21 +30,24 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         action="append",
         help="write it there too: .html, .md, .csv or .json; may be repeated; default compare.html",
     )
+    add_json(parser)
     parser.set_defaults(run=_compare)
 
 
 def _compare(options: argparse.Namespace) -> None:
-    from facegan.runs.formats import FORMATS, table
+    from facegan.runs.formats import FORMATS, described, table
 
-    paths = options.out or [Path("compare.html")]
+    paths = options.out or ([] if options.json else [Path("compare.html")])
     for path in paths:
         if path.suffix not in FORMATS:
             raise FaceganError(f"compare: --out {path}: should end in {', '.join(FORMATS)}")
-    runs = _load(Project.find(), options.runs)
-    print(table(runs))
-    for path in paths:
-        write_atomic(path, FORMATS[path.suffix](runs))
-        print(path)
+    with as_json(options.json) as found:
+        runs = _load(Project.find(), options.runs)
+        print(table(runs))
+        found |= described(runs)
+        for path in paths:
+            write_atomic(path, FORMATS[path.suffix](runs))
+            print(path)
 
 
 def _load(project: Project, wanted: list[str]) -> list[Compared]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from facegan.errors import FaceganError
 from facegan.repository.project import Project
+from facegan.repository.running import add_json, as_json
 from facegan.tracking.errors import one_line, redact
 
 Finding = tuple[str, str, str]  # "ok" | "note" | "fail", what was looked at, what was found
@@ -23,17 +24,22 @@ _CREDENTIALS = (
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser = commands.add_parser("doctor", help="check this machine and project", description=__doc__)
+    add_json(parser)
     parser.set_defaults(run=_doctor)
 
 
 def _doctor(options: argparse.Namespace) -> None:
-    failed = 0
-    for check in (_python, _packages, _device, _disk, _project, _pictures, _tracking, _remote, _kaggle, _inception):
-        for level, what, found in _safely(check):
-            print(f"{level:5s} {what:12s} {found}")
-            failed += level == "fail"
-    if failed:
-        raise FaceganError(f"doctor: {failed} of these must be fixed first")
+    checks = (_python, _packages, _device, _disk, _project, _pictures, _tracking, _remote, _kaggle, _inception)
+    with as_json(options.json) as answer:
+        answer["findings"] = []
+        for check in checks:
+            for level, what, found in _safely(check):
+                print(f"{level:5s} {what:12s} {found}")
+                answer["findings"].append({"level": level, "what": what, "found": found})
+        failed = sum(finding["level"] == "fail" for finding in answer["findings"])
+        if failed:
+            print(f"error: doctor: {failed} of these must be fixed first", file=sys.stderr)
+            sys.exit(1)
 
 
 def _safely(check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:

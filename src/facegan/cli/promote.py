@@ -8,6 +8,7 @@ from typing import Any
 from facegan.errors import FaceganError
 from facegan.notify import notify
 from facegan.repository.project import Project
+from facegan.repository.running import add_json, as_json
 from facegan.tracking.errors import one_line
 
 REFUSED = 3  # the exit code; 1 is an error
@@ -31,6 +32,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     promote.add_argument(
         "--force", metavar="REASON", help="promote whatever the rules say; the reason is kept with the decision"
     )
+    add_json(promote)
     promote.set_defaults(run=lambda options: _guarded(_promote, options))
     rollback = commands.add_parser(
         "rollback",
@@ -44,7 +46,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         help="versions in service, and the decisions about them",
         description="What was decided, newest first.",
     )
-    models.set_defaults(run=lambda options: _guarded(_models))
+    add_json(models)
+    models.set_defaults(run=lambda options: _guarded(_models, options))
 
 
 def _register() -> None:
@@ -58,14 +61,16 @@ def _promote(options: argparse.Namespace) -> None:
     from facegan.tracking.registry import CANDIDATE
 
     project = Project.find()
-    try:
-        verdict = promote(project, options.version or CANDIDATE, options.force)
-    except Exception as error:
-        notify(f"promote failed in {project.root.name}: {one_line(error)}")
-        raise
-    print("promote: " + "\n  ".join(verdict.reasons))
-    if not verdict.promoted:
-        sys.exit(REFUSED)
+    with as_json(options.json) as found:
+        try:
+            verdict = promote(project, options.version or CANDIDATE, options.force)
+        except Exception as error:
+            notify(f"promote failed in {project.root.name}: {one_line(error)}")
+            raise
+        print("promote: " + "\n  ".join(verdict.reasons))
+        found |= {"promoted": verdict.promoted, "reasons": verdict.reasons}
+        if not verdict.promoted:
+            sys.exit(REFUSED)
 
 
 def _rollback(options: argparse.Namespace) -> None:
@@ -83,18 +88,21 @@ def _rollback(options: argparse.Namespace) -> None:
     print(f"rollback: version {before.number} is in service again, and {champion.number} is not")
 
 
-def _models() -> None:
+def _models(options: argparse.Namespace) -> None:
     from facegan.tracking.registry import CANDIDATE, CHAMPION
 
     registry = Project.find().registry()
-    for alias in (CHAMPION, CANDIDATE):
-        version = registry.version(alias)
-        print(f"{alias}: {f'version {version.number}' if version else 'none'}")
-    for decision in registry.decisions():
-        reasons = decision["reasons"].replace("\n", "; ")
-        broken = "" if decision["status"] == "FINISHED" else "not carried out, or not whole: "
-        what = f"{decision['action']} version {decision['version']} (champion was {decision['champion']})"
-        print(f"{broken}{what}: {reasons}")
+    with as_json(options.json) as found:
+        for alias in (CHAMPION, CANDIDATE):
+            version = registry.version(alias)
+            found[alias] = version.number if version else None
+            print(f"{alias}: {f'version {version.number}' if version else 'none'}")
+        found["decisions"] = registry.decisions()
+        for decision in found["decisions"]:
+            reasons = decision["reasons"].replace("\n", "; ")
+            broken = "" if decision["status"] == "FINISHED" else "not carried out, or not whole: "
+            what = f"{decision['action']} version {decision['version']} (champion was {decision['champion']})"
+            print(f"{broken}{what}: {reasons}")
 
 
 def _guarded(work: Callable[..., None], *arguments: Any) -> None:

@@ -2,8 +2,8 @@
 
 Pulls what DVC's remote has, runs the pipeline, pushes what it made, and writes a report against a base revision.
 With --push it commits dvc.lock, params.yaml and the scores and pushes them; with --promote it registers the model and
-judges it against the champion. Stopped at any point, the same command resumes it. Exits with 0 when all is done, 3 when
-the model was refused, 1 after an error.
+judges it against the champion. Stopped at any point, the same command resumes it. Exits with 0 when the model is
+trained and, with --promote, in service; 3 when it was refused; 4 when --new-data found no new pictures; 1 after an error.
 """
 
 import argparse
@@ -13,15 +13,18 @@ import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from facegan.cli.promote import REFUSED
 from facegan.errors import FaceganError
 from facegan.files import write_atomic
 from facegan.notify import notify
 from facegan.repository.preflight import RUN, SKIP, branch_to_push, reach_mlflow, write_to_remote
 from facegan.repository.project import REPORTS, Project
-from facegan.repository.running import alone
+from facegan.repository.running import add_json, alone, as_json
 from facegan.repository.tools import committed, dvc, git, try_git
 from facegan.tracking.errors import mlflow_guarded, one_line
 
+NOTHING_NEW = 4  # the exit code
+OUTCOMES = {0: "trained", REFUSED: "refused", NOTHING_NEW: "nothing new"}
 CODE = ("dvc.yaml", "pipeline", "src", "recipes")  # what a run depends on beside params.yaml
 
 
@@ -61,18 +64,28 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         default=REPORTS / "retrain",
         help="folder of report.md and its pictures; default reports/retrain",
     )
+    add_json(parser)
     parser.set_defaults(run=_retrain)
 
 
 def _retrain(options: argparse.Namespace) -> None:
-    from facegan.cli.promote import REFUSED
+    with as_json(options.json) as found:
+        story, code = _told(options)
+        found |= {"outcome": OUTCOMES[code], "steps": story.steps, "reasons": story.verdict, "links": story.links}
+        if code == 0 and options.promote:
+            found["outcome"] = "promoted"
+        if code:
+            sys.exit(code)
 
+
+def _told(options: argparse.Namespace) -> tuple[Story, int]:
+    """Work, and write the report, whatever happens; gives the exit code too."""
     project = Project.find()
     story = _story(project.root, options.base)
     with alone(project.state / "retrain.lock", "retrain: another retraining is running here"):
         try:
             (options.out / "report.md").unlink(missing_ok=True)  # an earlier one would be taken for this
-            refused = _work(project, options, story)
+            code = _work(project, options, story)
         except BaseException as error:  # Ctrl-C and a full disk too: the report says so
             story.failure = one_line(error)
             if isinstance(error, Exception):
@@ -80,8 +93,7 @@ def _retrain(options: argparse.Namespace) -> None:
             raise
         finally:
             _report(project, options.out, story)
-    if refused:
-        sys.exit(REFUSED)
+    return story, code
 
 
 def _story(root: Path, base: str | None) -> Story:
@@ -93,8 +105,8 @@ def _story(root: Path, base: str | None) -> Story:
     return Story(commit, f"{base} ({commit[:8]})" if commit else base)
 
 
-def _work(project: Project, options: argparse.Namespace, story: Story) -> bool:
-    """All steps; true when the model was refused."""
+def _work(project: Project, options: argparse.Namespace, story: Story) -> int:
+    """All steps; gives the exit code."""
     root = project.root
     own = project.state / "retrain-params.yaml"  # what an earlier start, that was stopped, made of params.yaml
     _check_clean(root, own)
@@ -110,11 +122,11 @@ def _work(project: Project, options: argparse.Namespace, story: Story) -> bool:
 
         if project.params().data.source == "synthetic":
             story.tell("drawn pictures follow from params.yaml, so there are no new ones: nothing to do")
-            return False
+            return NOTHING_NEW
         pinned = pin_pictures(project, newest=True)
         if not pinned and not git(root, "status", "--porcelain", "--", "params.yaml"):
             story.tell("no new pictures: nothing to do")
-            return False
+            return NOTHING_NEW
         story.tell("there are new pictures, and params.yaml names them")
     write_atomic(own, (root / "params.yaml").read_bytes())
     if not remote:
@@ -135,8 +147,8 @@ def _work(project: Project, options: argparse.Namespace, story: Story) -> bool:
     if branch is not None:
         story.tell(_commit_and_push(root, branch))
     if not options.promote:
-        return False
-    return not _promoted(project, story)
+        return 0
+    return 0 if _promoted(project, story) else REFUSED
 
 
 def _promoted(project: Project, story: Story) -> bool:

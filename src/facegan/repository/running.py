@@ -2,6 +2,7 @@
 
 import argparse
 import fcntl
+import json
 import os
 import signal
 import sys
@@ -9,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from facegan.errors import FaceganError
 from facegan.processes import PARENT, end_with
@@ -43,6 +45,38 @@ def alone(path: Path, otherwise: str) -> Iterator[None]:
         except BlockingIOError:
             raise FaceganError(otherwise) from None
         yield
+
+
+@contextmanager
+def as_json(wanted: bool) -> Iterator[dict[str, Any]]:
+    """What a command found, printed as JSON at its end if ``wanted``, while all else that it prints goes to stderr.
+
+    Also where it ends by ``sys.exit``; an error is one line on stderr, and no JSON.
+    """
+    found: dict[str, Any] = {}
+    if not wanted:
+        yield found
+        return
+    sys.stdout.flush()
+    out = os.dup(1)
+    os.dup2(2, 1)  # for the commands that it runs, too
+    ended: SystemExit | None = None
+    try:
+        yield found
+    except SystemExit as error:
+        ended = error
+    finally:
+        sys.stdout.flush()
+        os.dup2(out, 1)
+        os.close(out)
+    print(json.dumps(found, indent=2), flush=True)
+    if ended is not None:
+        raise ended
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """The option ``--json``."""
+    parser.add_argument("--json", action="store_true", help="print JSON; all else goes to stderr")
 
 
 def run_stage(stage: Callable[[Project], None]) -> None:

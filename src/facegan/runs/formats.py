@@ -106,10 +106,15 @@ def _csv(runs: list[Compared]) -> str:
     return content.getvalue()
 
 
-def _json(runs: list[Compared]) -> str:
+def described(runs: list[Compared]) -> dict[str, Any]:
+    """All that is compared, for a program."""
     about = [{"id": run.id, "name": run.name, "protocol": run.report.get("protocol")} for run in runs]
     params = {row[0]: dict(zip((run.id for run in runs), row[1:], strict=True)) for row in differing(runs)}
-    return json.dumps({"runs": about, "parameters": params, "scores": judged(runs)}, indent=2) + "\n"
+    return {"runs": about, "parameters": params, "scores": judged(runs)}
+
+
+def _json(runs: list[Compared]) -> str:
+    return json.dumps(described(runs), indent=2) + "\n"
 
 
 def _page(runs: list[Compared]) -> str:
