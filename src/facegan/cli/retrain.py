@@ -3,7 +3,7 @@
 Pulls what DVC's remote has, runs the pipeline, pushes what it made, and writes a report against a base revision.
 With --push it commits dvc.lock, params.yaml and the scores and pushes them; with --promote it registers the model and
 judges it against the champion. Stopped at any point, the same command resumes it. Exits with 0 when the model is
-trained and, with --promote, in service; 3 when it was refused; 4 when --new-data found no new pictures; 1 after an error.
+trained and, with --promote, in service; 3 when it was refused; 4 when --new-data found nothing new; 1 after an error.
 """
 
 import argparse
