@@ -1,5 +1,6 @@
 """The repository around the library: found from below, its parts where they belong, its state told without secrets."""
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ import pytest
 
 from facegan.errors import FaceganError
 from facegan.repository.project import Project
+from facegan.study.executor import Snapshot
 from facegan.tracking.errors import redact
 
 
@@ -144,6 +146,53 @@ def test_code_that_git_does_not_know_makes_the_tree_dirty(versioned: Project) ->
     # Otherwise the commit in the tags would claim to be all that ran.
     (versioned.root / "pipeline/extra.py").write_text("mine = 1\n")
     assert versioned.tags()["facegan.git_dirty"] == "true"
+
+
+def test_code_that_git_does_not_know_is_in_the_diff_or_named(versioned: Project) -> None:
+    """Whoever has the commit and the diff can run what ran."""
+    new = {
+        "pipeline/extra.py": "mine = 1\n",
+        "helper.py": "used = 2\n",
+        "src/big.py": "# " + "x" * 2**20,
+        "src/aws_credentials.py": "s3cret",
+        "src/.env": "s3cret",
+        "notes.txt": "no code",
+    }
+    for name, content in new.items():
+        (versioned.root / name).write_text(content)
+    before = git(versioned.root, "status", "--porcelain"), git(versioned.root, "count-objects")
+    changes = versioned.changes()
+    assert "+mine = 1" in changes and "+used = 2" in changes and "notes.txt" not in changes
+    for name in ("src/big.py", "src/aws_credentials.py", "src/.env"):
+        size = len(new[name])
+        digest = hashlib.sha256(new[name].encode()).hexdigest()
+        assert f"# not shown: {name}, {size:,} bytes, {digest}" in changes
+    assert "s3cret" not in changes and "xxxx" not in changes
+    assert (git(versioned.root, "status", "--porcelain"), git(versioned.root, "count-objects")) == before
+    (versioned.root / "change.diff").write_text(changes + "\n")
+    for name in ("pipeline/extra.py", "helper.py"):
+        (versioned.root / name).unlink()
+    git(versioned.root, "apply", "change.diff")
+    assert (versioned.root / "helper.py").read_text() == "used = 2\n"
+
+
+def test_a_study_takes_code_into_git_and_neither_secrets_nor_large_files(
+    versioned: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (versioned.root / "recipes/base.yaml").write_text("changed: true\n")
+    (versioned.root / "pipeline/extra.py").write_text("mine = 1\n")
+    (versioned.root / ".env").write_text("s3cret\n")
+    (versioned.root / "src/.env").write_text("s3cret\n")
+    (versioned.root / "faces.bin").write_bytes(os.urandom(2**21))
+    snapshot = Snapshot(versioned)
+    there = git(versioned.root, "ls-tree", "-r", "--name-only", snapshot.tree).splitlines()
+    assert "pipeline/extra.py" in there and not {".env", "src/.env", "faces.bin"} & set(there)
+    assert git(versioned.root, "show", f"{snapshot.tree}:recipes/base.yaml") == "changed: true"
+    everything = ["git", "cat-file", "--batch-all-objects", "--batch"]
+    assert b"s3cret" not in subprocess.run(everything, cwd=versioned.root, check=True, capture_output=True).stdout
+    size = sum(path.stat().st_size for path in (versioned.root / ".git/objects").rglob("*") if path.is_file())
+    assert size < 5 * 2**20
+    assert "its trainings do not see src/.env: large or secret" in capsys.readouterr().out
 
 
 def test_what_is_told_of_changes_holds_no_file_of_secrets(versioned: Project) -> None:

@@ -6,7 +6,6 @@ The real ones are in tests/system/test_study.py.
 import itertools
 import json
 import os
-import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
@@ -15,7 +14,6 @@ from typing import Any
 
 import mlflow
 import pytest
-from tracking.made import ROOT
 
 from facegan.errors import FaceganError
 from facegan.params import Params
@@ -103,7 +101,6 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def study(finished: Project) -> Callable[..., Study]:
-    shutil.copytree(ROOT / "src", finished.root / "src")
     for command in (["init", "-q"], ["add", "-A"], ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "x"]):
         subprocess.run(["git", *command], cwd=finished.root, check=True)
     out = finished.root / "study"
