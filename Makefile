@@ -3,6 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 VENV := .venv
+UV := uv==0.13.9
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 export DVC_NO_ANALYTICS := 1
@@ -19,7 +20,7 @@ setup: $(VENV)/.ready  ## build .venv from requirements.lock
 $(VENV)/.ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; (3, 11) <= sys.version_info[:2] <= (3, 13) or sys.exit("Python 3.11 to 3.13 is needed, this is " + sys.version.split()[0] + "; say for example: make setup PYTHON=python3.12")'
 	$(PYTHON) -m venv --clear $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check uv
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(UV)
 	$(VENV)/bin/uv pip install --quiet --compile-bytecode --require-hashes -r requirements.lock
 	$(VENV)/bin/uv pip install --quiet --no-deps --editable .
 	touch $@

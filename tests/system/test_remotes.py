@@ -1,7 +1,9 @@
 """The remotes that teams use, each a real client against a server of this machine: S3, SSH, MLflow with logins."""
 
 import asyncio
+import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -195,4 +197,27 @@ def test_the_compose_file_fits_its_schema_and_says_no_password() -> None:
     example = (REPOSITORY / "deploy/team.env.example").read_text().splitlines()
     names = {line.removesuffix("=") for line in example if line.endswith("=")}
     text = path.read_text()
-    assert all(f"${{{name}" in text for name in names) and len(names) == 6
+    assert all(f"${{{name}" in text for name in names) and len(names) == 10
+
+
+def test_servers_answer_this_machine_alone_with_the_least_rights_and_no_image_moves() -> None:
+    compose = YAML(typ="safe").load((REPOSITORY / "deploy/compose.yaml").read_text())
+    ports = [port for service in compose["services"].values() for port in service.get("ports", [])]
+    assert len(ports) == 2 and all(port.startswith("${LISTEN:-127.0.0.1}:") for port in ports)
+    assert "default_permission = READ" in compose["configs"]["auth"]["content"]
+    identities = json.loads(re.sub(r"\$\{(\w+)[^}]*\}", r"\1", compose["configs"]["s3"]["content"]))["identities"]
+    assert {entry["name"]: entry["actions"] for entry in identities if entry["name"] != "admin"} == {
+        name: [f"{right}:{name}" for right in ("Read", "Write", "List")] for name in ("mlflow", "dvc")
+    }
+    files = [
+        compose["services"]["mlflow"]["build"]["dockerfile_inline"],
+        (REPOSITORY / "deploy/Dockerfile").read_text(),
+    ]
+    assert all("\nUSER 10001:10001\n" in file for file in files)
+    images = [service["image"] for service in compose["services"].values() if "image" in service]
+    images += re.findall(r"^FROM (\S+)", "\n".join(files), re.MULTILINE)
+    assert len(images) == 5 and all(re.search(r":\d+\.\d+", image) for image in images)
+    ignored = (REPOSITORY / "deploy/Dockerfile.dockerignore").read_text().splitlines()
+    copied = re.findall(r"^COPY (.+) \S+$", files[1], re.MULTILINE)
+    assert ignored[1] == "*" and {f"!{name}" for names in copied for name in names.split()} <= set(ignored)
+    assert re.search(r"^UV := uv==\d", (REPOSITORY / "Makefile").read_text(), re.MULTILINE)

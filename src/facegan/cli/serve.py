@@ -17,7 +17,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         "is followed when it moves",
     )
     parser.add_argument("--host", default="127.0.0.1", help="default 127.0.0.1: this machine alone")
-    parser.add_argument("--port", type=int, default=8000, help="default 8000")
+    port = os.environ.get("FACEGAN_PORT", "8000")
+    parser.add_argument("--port", type=int, default=port, help="default FACEGAN_PORT, or 8000")
     parser.add_argument("--max-count", type=int, default=64, help="pictures in one request; default 64")
     parser.add_argument("--threads", type=int, default=0, help="that draw; default every core")
     parser.add_argument("--timeout", type=float, default=10.0, help="seconds for a request; default 10")
