@@ -21,8 +21,8 @@ import mlflow.pyfunc  # isort: skip - itself: the lazy one would lose what is pa
 def save_as_recorded(exported: Path, path: Path) -> Path:
     """Save with the very arguments that ``record`` logs an exported folder with."""
     asked: list[dict[str, Any]] = []
-    run = SimpleNamespace(data=SimpleNamespace(tags={}))
-    view = SimpleNamespace(client=SimpleNamespace(get_run=lambda _: run), run_id="run")
+    client = SimpleNamespace(search_logged_models=lambda *_: [])
+    view = SimpleNamespace(client=client, run_id="run", experiment_id="experiment")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(mlflow, "set_tracking_uri", lambda _: None)
         patch.setattr(mlflow, "start_run", lambda **_: nullcontext())
@@ -30,6 +30,7 @@ def save_as_recorded(exported: Path, path: Path) -> Path:
         record._log_model(SimpleNamespace(uri="nowhere"), view, exported, "digest")
     (settings,) = asked
     assert settings.pop("name") == "generator"
+    assert settings.pop("tags") == {"facegan.sha256.onnx": "digest"}
     mlflow.pyfunc.save_model(path=path, **settings)
     return path
 
