@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -62,11 +62,11 @@ def as_json(wanted: bool) -> Iterator[dict[str, Any]]:
     os.dup2(2, 1)  # for the commands that it runs, too
     ended: SystemExit | None = None
     try:
-        yield found
+        with redirect_stdout(sys.stderr):
+            yield found
     except SystemExit as error:
         ended = error
     finally:
-        sys.stdout.flush()
         os.dup2(out, 1)
         os.close(out)
     print(json.dumps(found, indent=2), flush=True)

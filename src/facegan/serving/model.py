@@ -41,7 +41,8 @@ class Model:
             generator = Generator(found[0], threads=1)  # requests are drawn side by side
             size = generator.pictures(generator.latents(1, 0)).shape[1]
         except Exception as error:  # ONNX Runtime has an exception class for every failure
-            raise FaceganError(f"{name} cannot be loaded: {one_line(error)}") from error
+            reason = one_line(error).replace(str(found[0]), found[0].name)  # the folder is a passing one
+            raise FaceganError(f"{name} cannot be loaded: {reason}") from error
         card = found[0].with_name("MODEL_CARD.md")
         text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""
         return cls(generator, name, size, text)

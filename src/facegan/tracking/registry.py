@@ -255,7 +255,8 @@ class Registry:
                 own = self._client.create_registered_model(lock, description="A decision is being carried out.")
                 break
             except MlflowException as error:
-                if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                # MLflow looks at the one that exists, which may be gone by then.
+                if error.error_code not in ("RESOURCE_ALREADY_EXISTS", "RESOURCE_DOES_NOT_EXIST"):
                     raise
             held = self._began(lock)
             if held != seen:
