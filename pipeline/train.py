@@ -43,7 +43,7 @@ def train(project: Project) -> None:
         with Journal(folder.path) as journal:
             journal.write("start", environment=environment(describe(device), torch.get_num_threads()))
             feed = Feed(folder.path, *project.tracking())
-            status, why = "FAILED", None
+            status, why, generator = "FAILED", None, None
             try:
                 training = Training(
                     params.model,
@@ -73,6 +73,7 @@ def train(project: Project) -> None:
                 state = training.run()
                 write_models(training, state, key, project.root / TRAINED)
                 write_history(folder, project.root / REPORTS / "train")
+                generator = sha256(project.root / TRAINED / "generator.safetensors")
                 status = "FINISHED"
             except NotFinite:
                 why = DIVERGED
@@ -88,10 +89,9 @@ def train(project: Project) -> None:
                 print("train: stopped, its state is saved; rerun `dvc repro` to resume", flush=True)
                 sys.exit(128 + stop.signal)
             finally:
-                generator = sha256(project.root / TRAINED / "generator.safetensors") if status == "FINISHED" else None
                 journal.write("end", status=status, generator=generator, why=why)
                 everything_sent = feed.finish()
-        write_trained(project.state, key, attempt, journal.rows())
+        write_trained(project.state, key, attempt, str(generator), journal.rows())
         folder.checkpoint.unlink()  # first: without it, what a kill leaves of the folder is no finished training
         if everything_sent:
             remove(folder.path)

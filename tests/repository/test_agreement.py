@@ -86,6 +86,40 @@ def test_outputs_that_dvc_was_told_to_take_are_known_by_the_weights(registered: 
     assert held(registered) == before
 
 
+def frozen(project: Project) -> None:
+    path = project.root / "dvc.yaml"
+    path.write_text(path.read_text().replace("  evaluate:\n", "  evaluate:\n    frozen: true\n"))
+
+
+def other_export(project: Project) -> None:
+    path = project.root / EXPORTED / "generator.safetensors"
+    path.write_bytes(path.read_bytes()[:-4] + b"\0\1\2\3")
+    commit(project.root)
+
+
+def other_evaluation(project: Project) -> None:
+    path = project.root / "params.yaml"
+    path.write_text(path.read_text().replace("generated: 16", "generated: 17"))
+    commit(project.root)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (frozen, "the stage evaluate is frozen"),
+        (other_export, "what is in models/export is not the generator of models/train"),
+        (other_evaluation, "reports/evaluate.json was scored with other parameters"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_what_dvc_was_told_not_to_look_at_is_looked_at(
+    finished: Project, facegan: Command, change: Any, said: str
+) -> None:
+    change(finished)
+    for command in ("record", "register", "promote"):
+        assert said in facegan(command).error
+
+
 def test_a_version_is_promoted_from_a_clone_without_outputs(registered: Project, facegan: Command) -> None:
     for folder in (TRAINED, EXPORTED, SHARDS, REPORTS):
         shutil.rmtree(registered.root / folder)

@@ -122,7 +122,7 @@ EVENTS: dict[str, dict[str, Any]] = {
         "github.ref_name": "change",
         **PRODUCTION,
     },
-    "weekly": {"github.event_name": "schedule", **PRODUCTION},
+    "weekly": {"github.event_name": "schedule", "github.event.repository.default_branch": "", **PRODUCTION},
 }
 SAID = {  # the code that `facegan retrain` gave, whether the run was pushed, and whether its model is in service
     "push": ("0", True, True),

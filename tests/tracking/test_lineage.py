@@ -181,7 +181,8 @@ def test_the_environment_is_told_without_a_host_name_or_a_path() -> None:
 
 def test_where_a_training_ran_is_kept_for_its_run(tmp_path: Path) -> None:
     starts = [{"kind": "start", "environment": {"threads": threads}} for threads in (2, 1)]
-    write_trained(tmp_path, "k", "mine", [starts[0], {"kind": "end"}, starts[1]])
+    write_trained(tmp_path, "k", "mine", "digest", [starts[0], {"kind": "end"}, starts[1]])
     assert environment_tags(read_trained(tmp_path, "k")[1])["facegan.bits"] == "mixed"
-    assert read_trained(tmp_path, "k")[0] == "mine"
+    assert read_trained(tmp_path, "k")[0] == read_trained(tmp_path, "k", "digest")[0] == "mine"
+    assert read_trained(tmp_path, "k", "of other weights") == (None, [])
     assert read_trained(tmp_path, "of another machine") == (None, [])

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from facegan.cli.promote import REFUSED
 from facegan.errors import FaceganError
-from facegan.files import write_atomic
+from facegan.files import sha256, write_atomic
 from facegan.notify import notify
 from facegan.repository.preflight import RUN, SKIP, branch_to_push, reach_mlflow, write_to_remote
 from facegan.repository.project import REPORTS, Project
@@ -112,6 +112,7 @@ def _work(project: Project, options: argparse.Namespace, story: Story) -> int:
     _check_clean(root, own)
     remote = bool(dvc(root, "remote", "list"))
     branch = _try_all(project, options, remote)
+    began = _place(root)
     if options.recipe:
         from facegan.cli.recipe import use_recipe
 
@@ -124,10 +125,13 @@ def _work(project: Project, options: argparse.Namespace, story: Story) -> int:
             story.tell("drawn pictures follow from params.yaml, so there are no new ones: nothing to do")
             return NOTHING_NEW
         pinned = pin_pictures(project, newest=True)
-        if not pinned and not git(root, "status", "--porcelain", "--", "params.yaml"):
+        if pinned or git(root, "status", "--porcelain", "--", "params.yaml"):
+            story.tell("there are new pictures, and params.yaml names them")
+        elif options.promote and not _judged(project):
+            story.tell("no new pictures, and the last run was not judged yet")
+        else:
             story.tell("no new pictures: nothing to do")
             return NOTHING_NEW
-        story.tell("there are new pictures, and params.yaml names them")
     write_atomic(own, (root / "params.yaml").read_bytes())
     if not remote:
         story.tell("DVC has no remote: what is made stays on this machine")
@@ -142,13 +146,36 @@ def _work(project: Project, options: argparse.Namespace, story: Story) -> int:
         raise
     story.tell("the pipeline is up to date")
     if remote:  # before git, so that no commit names what is nowhere
-        _step(root, "push", "dvc", "push", "--run-cache")
-        story.tell("pushed what it made to DVC's remote")
+        try:
+            _step(root, "push", "dvc", "push", "--run-cache")
+            story.tell("pushed what it made to DVC's remote")
+        except StepFailed as error:
+            if options.push or error.stopped:
+                raise
+            story.tell("DVC's remote cannot be written to: what was made stays here")
     if branch is not None:
+        if _place(root) != began:
+            raise FaceganError("retrain: HEAD has moved while it trained; nothing was committed: rerun the command")
         story.tell(_commit_and_push(root, branch))
     if not options.promote:
         return 0
     return 0 if _promoted(project, story) else REFUSED
+
+
+def _judged(project: Project) -> bool:
+    """Whether the run that `dvc.lock` describes was promoted or refused; true where there is none."""
+    from facegan.tracking.provenance import made_of
+    from facegan.tracking.registry import CANDIDATE
+
+    lock = project.root / "dvc.lock"
+    if not lock.is_file():
+        return True
+    with mlflow_guarded("nothing was started"):
+        registry = project.registry()
+        candidate = registry.version(CANDIDATE)
+        if candidate is None or made_of(candidate.tags).get("dvc.lock") != {"sha256": sha256(lock)}:
+            return False
+        return any(decision["version"] == candidate.number for decision in registry.decisions())
 
 
 def _promoted(project: Project, story: Story) -> bool:
@@ -186,11 +213,16 @@ def _check_clean(root: Path, own: Path) -> None:
         raise FaceganError(f"retrain: there are changes that are not committed ({names}); commit them, or `git stash`")
 
 
+def _place(root: Path) -> tuple[str, str]:
+    """The commit and the branch that HEAD is."""
+    return try_git(root, "rev-parse", "HEAD"), try_git(root, "symbolic-ref", "-q", "HEAD")
+
+
 def _try_all(project: Project, options: argparse.Namespace, remote: bool) -> str | None:
     """Whatever will be written to at the end, before hours of training; gives the branch to push to, if any."""
     try:
         branch = branch_to_push(project.root) if options.push else None
-        if remote:
+        if remote and options.push:  # else it is a help to others, and no must
             write_to_remote(project.home)
     except FaceganError as error:
         raise FaceganError(f"retrain: {error}; nothing was started") from error

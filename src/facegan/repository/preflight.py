@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from uuid import uuid4
 
 from facegan.errors import FaceganError
 from facegan.repository.project import Project
@@ -27,6 +28,8 @@ def branch_to_push(root: Path) -> str:
         raise FaceganError(
             f"--push would push more than the run, or less: HEAD is not origin's {branch}, it {how} first"
         )
+    if not there and try_git(root, "rev-list", "--max-count=1", "HEAD", "--not", "--remotes=origin"):
+        raise FaceganError(f"--push pushes the run and no other commit: push {branch} to origin first")
     git(root, "push", "--quiet", "--dry-run", "origin", f"HEAD:refs/heads/{branch}")
     return branch
 
@@ -56,7 +59,7 @@ def write_to_remote(home: Path) -> str | None:
         try:
             store = repo.cloud.get_remote_odb(name)
             files = store.fs
-            probe = files.join(store.path, f".facegan-{os.getpid()}")
+            probe = files.join(store.path, f".facegan-{uuid4().hex}")
             files.makedirs(store.path, exist_ok=True)
             files.pipe_file(probe, b"")
             files.rm_file(probe)
@@ -66,8 +69,6 @@ def write_to_remote(home: Path) -> str | None:
 
 
 def reach_mlflow(project: Project) -> None:
-    """Make the experiment where it is missing. Raises whatever MLflow raises."""
-    server = project.server()
-    from facegan.tracking.view import prepare
-
-    prepare(server)
+    """Write to the experiments of runs and of decisions, made where they are missing. Raises whatever MLflow raises."""
+    registry = project.registry()
+    registry.try_to_write()

@@ -27,10 +27,8 @@ EXPORTED = Path("models/export")
 REPORTS = Path("reports")
 _TRACKED = ("params.yaml", "dvc.yaml", "pipeline", "src", "recipes", ":(glob)**/*.py")  # what a stage may depend on
 _LARGEST = 2**20  # bytes of a file of code
-_SECRET = re.compile(
-    r"(?i)(^|/)(\.env[^/]*|\.netrc|id_(rsa|dsa|ecdsa|ed25519)|[^/]*(secret|credential|password)[^/]*"
-    r"|[^/]+\.(pem|key|p12|pfx))$"
-)
+_CODE = {".py", ".yaml", ".yml", ".toml"}
+_SECRET = re.compile(r"(?i)secret|credential|passw|token|api_?key|(^|/)\.")
 
 
 @dataclass(frozen=True)
@@ -132,18 +130,17 @@ class Project:
     def changes(self) -> str:
         """The uncommitted diff of code, recipes and parameters, files that git does not know among them.
 
-        One that is large or might hold a secret is named with its digest alone. Empty outside git.
+        One that is large, is no code or might hold a secret is named with its digest alone. Empty outside git.
         """
         code, left_out = self.untracked()
+        if not try_git(self.root, "rev-parse", "--verify", "--quiet", "HEAD"):
+            return ""
         with TemporaryDirectory() as folder:
             index = {"GIT_INDEX_FILE": str(Path(folder, "index"))}  # not the user's, and no content goes into git
-            try:
-                git(self.root, "read-tree", "HEAD", **index)
-                if code:
-                    git(self.root, "add", "--intent-to-add", "--", *code, **index)
-                diff = git(self.root, "diff", "HEAD", "--", *_TRACKED, **index)
-            except FaceganError:
-                return ""
+            git(self.root, "read-tree", "HEAD", **index)
+            if code:
+                git(self.root, "add", "--intent-to-add", "--", *code, **index)
+            diff = git(self.root, "diff", "HEAD", "--", *_TRACKED, **index)
         told = [
             f"# not shown: {name}, {(self.root / name).stat().st_size:,} bytes, {sha256(self.root / name)}"
             for name in left_out
@@ -154,8 +151,13 @@ class Project:
         """Code that git neither knows nor ignores: what may be kept with a run, and what may not, by size or name."""
         listed = try_git(self.root, "ls-files", "-z", "--others", "--exclude-standard", "--", *_TRACKED)
         names = [name for name in listed.split("\0") if name]
-        kept = [name for name in names if not _SECRET.search(name) and (self.root / name).stat().st_size <= _LARGEST]
-        return kept, [name for name in names if name not in kept]
+        files = [name for name in names if (self.root / name).is_file() and not (self.root / name).is_symlink()]
+        kept = [name for name in files if self._may_be_kept(name)]
+        return kept, [name for name in files if name not in kept]
+
+    def _may_be_kept(self, name: str) -> bool:
+        small = (self.root / name).stat().st_size <= _LARGEST
+        return small and Path(name).suffix in _CODE and not _SECRET.search(name)
 
 
 def cores() -> int:

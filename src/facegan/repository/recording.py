@@ -12,22 +12,24 @@ def record_run(project: Project, command: str = "record") -> str:
 
     Raises FaceganError, and writes nothing, for outputs that are not those of what is here.
     """
-    check_outputs(project, command)
     with (
         mlflow_guarded("rerun `facegan record` when it is back"),
         locked(project.state / "record.lock"),
     ):
+        check_outputs(project, command)
         server = project.server()  # first: it quiets MLflow before the import
         from facegan.tracking.feed import send_backlog
         from facegan.tracking.record import Outputs, record
+        from facegan.tracking.view import DIGEST
 
         outputs = Outputs(*(project.root / folder for folder in (RAW, SHARDS, TRAINED, EXPORTED, REPORTS)))
         config, params = read_json(outputs.trained / "config.json"), project.params()
         key = config["training_key"]
-        trained, environments = read_trained(project.state, key)
+        digests = outputs.digests()
+        trained, environments = read_trained(project.state, key, digests[DIGEST + "generator"])
         tags = environment_tags(environments) | project.tags()
         own = [trained] if trained else []
-        own.append(json_digest([lineage_key(key, params), outputs.digests()]))  # what an interrupted one began
+        own.append(json_digest([lineage_key(key, params), digests]))  # what an interrupted one began
         specs = [RunSpec.of(params, key, config["size"], attempt_of(project.home, name), tags) for name in own]
         send_backlog(project.state, server, wait=True)
         params_yaml = (project.root / "params.yaml").read_text(encoding="utf-8")

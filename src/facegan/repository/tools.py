@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from facegan.errors import FaceganError
+from facegan.strict_yaml import read_yaml
 from facegan.tracking.errors import one_line
 
 
@@ -35,6 +36,12 @@ def committed(folder: Path, revision: str, path: str) -> str:
 def dvc(folder: Path, *arguments: str) -> str:
     """What DVC prints, without the spaces around it. Raises FaceganError when it fails."""
     return _output(["dvc", *arguments], folder, {}).strip()
+
+
+def dvc_frozen(root: Path) -> list[str]:
+    """Stages that `dvc freeze` has set aside."""
+    stages = read_yaml((root / "dvc.yaml").read_text(encoding="utf-8"), "dvc.yaml")["stages"]
+    return [name for name, stage in stages.items() if stage.get("frozen")]
 
 
 def dvc_status(root: Path) -> dict[str, list[Any]]:

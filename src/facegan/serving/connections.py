@@ -38,6 +38,8 @@ class BoundedProtocol(H11Protocol):
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         if self._busy:
+            self._in_time()
+        if self._busy and not self.cycle.more_body:  # one that sends no body gives way, too
             self._stop_waiting()
 
     def on_response_complete(self) -> None:
@@ -67,6 +69,9 @@ class BoundedProtocol(H11Protocol):
 
     def _stop_waiting(self) -> None:
         self.silent.pop(self, None)
+        self._in_time()
+
+    def _in_time(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None

@@ -10,10 +10,10 @@ _FILES, _ABOUT = "files", "kept.json"
 
 
 class Kept:
-    """The last model that was served for ``where`` (an alias in MLflow), below ``folder``."""
+    """The last model that was served for ``where`` (an alias) of the MLflow at ``server``, below ``folder``."""
 
-    def __init__(self, folder: Path, where: str) -> None:
-        self._folder = folder / json_digest(where)[:16]
+    def __init__(self, folder: Path, where: str, server: str) -> None:
+        self._folder = folder / json_digest([where, server])[:16]
 
     def keep(self, exported: Path, name: str) -> None:
         """Replace the copy, whole. Raises OSError."""

@@ -17,6 +17,7 @@ from facegan.notify import notify
 from facegan.serving.kept import Kept
 from facegan.tracking.errors import one_line
 from facegan.tracking.fetch import as_error, fetch, resolve
+from facegan.tracking.provenance import Mismatch
 
 T = TypeVar("T")
 SHORTEST, LONGEST = 20.0, 600.0  # seconds until a version that could not be loaded is fetched again
@@ -59,7 +60,11 @@ class Source:
     def __init__(self, where: str, told: Callable[[str], None], keep: Path | None = None) -> None:
         self._where, self._told = where, told
         self.refreshes = ":/" in where and "@" in where
-        self._kept = Kept(keep, where) if keep is not None and self.refreshes else None
+        self._kept = (
+            Kept(keep, where, os.environ.get("MLFLOW_TRACKING_URI", ""))
+            if keep is not None and self.refreshes
+            else None
+        )
         self.failures = 0
         self.stale: str | None = None
         self._broken, self._pause, self._again = "", 0.0, 0.0  # a version, and when it is tried again
@@ -68,6 +73,8 @@ class Source:
     def _first(self) -> Model:
         try:
             return self._load(self._name())
+        except Mismatch:
+            raise
         except FaceganError as error:
             found = self._kept.find() if self._kept is not None else None
             if found is None:

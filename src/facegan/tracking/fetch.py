@@ -4,10 +4,12 @@ from pathlib import Path
 from typing import Any
 
 from facegan.errors import FaceganError
+from facegan.files import sha256
 from facegan.tracking.errors import one_line
-from facegan.tracking.provenance import TAG, check
+from facegan.tracking.provenance import TAG, Mismatch, check
 
 FILE = "generator.onnx"
+ONNX = "facegan.sha256.onnx"  # tag of a run: its digest
 
 
 def resolve(where: str) -> str:
@@ -39,12 +41,17 @@ def checked(where: str, got: Path, tags: dict[str, str]) -> Path:
         raise FaceganError(f"{where}: no {FILE} there")
     if said := tags.get(TAG):  # versions of an earlier facegan have none
         check(said, found[0].parent, where)
+    elif tags.get(ONNX) not in (None, sha256(found[0])):
+        raise Mismatch(f"{where}: {FILE} is not the file that was recorded")
     return found[0].parent
 
 
 def _tags(where: str) -> dict[str, str]:
-    """Of a version; a run has none."""
+    """Of a version, or of a run."""
     import mlflow
+
+    if where.startswith("runs:/"):
+        return dict(mlflow.MlflowClient().get_run(where.removeprefix("runs:/").partition("/")[0]).data.tags)
 
     name, _, number = where.removeprefix("models:/").rpartition("/")
     if not where.startswith("models:/") or not name:

@@ -65,8 +65,9 @@ class RunSpec:
     def read(cls, folder: Path) -> Self:
         """The run of a working folder. Raises FaceganError when it is damaged or another version's."""
         try:
-            return cls(**read_json(folder / SPEC))
-        except (TypeError, ValueError) as error:
+            held = read_json(folder / SPEC)
+            return cls(**{"attempt": attempt_of(folder, held["lineage"]), **held})  # earlier versions named none
+        except (TypeError, ValueError, KeyError) as error:
             raise FaceganError(f"{SPEC} is damaged, or of another version of facegan ({error})") from error
 
 
@@ -89,21 +90,28 @@ def attempt_of(place: Path, *what: str) -> str:
     """
     try:
         machine = Path("/etc/machine-id").read_text(encoding="ascii").strip()
-    except (OSError, ValueError):  # no Linux, or a bare container
+    except (OSError, ValueError):  # no Linux
+        machine = ""
+    if machine in ("", "uninitialized"):  # a bare container
         machine = platform.node()
     return json_digest([machine, str(place.resolve()), *what])[:32]
 
 
-def write_trained(state: Path, key: str, attempt: str, rows: Iterable[dict[str, Any]]) -> None:
-    """Keep of a training that is done what its outputs do not tell: the attempt, where it started and was resumed."""
+def write_trained(state: Path, key: str, attempt: str, generator: str, rows: Iterable[dict[str, Any]]) -> None:
+    """Keep of a training that is done what its outputs do not tell: the attempt, where it started and was resumed.
+
+    ``generator`` is the digest of its weights.
+    """
     starts = [row["environment"] for row in rows if row["kind"] == "start"]
-    write_json(state / "trained" / f"{key}.json", {"attempt": attempt, "environments": starts})
+    write_json(state / "trained" / f"{key}.json", {"attempt": attempt, "generator": generator, "environments": starts})
 
 
-def read_trained(state: Path, key: str) -> tuple[str | None, list[dict[str, Any]]]:
-    """Nothing for a training of another machine, or one whose working state was deleted."""
+def read_trained(state: Path, key: str, generator: str | None = None) -> tuple[str | None, list[dict[str, Any]]]:
+    """Nothing for a training of another machine, one whose working state was deleted, or one to other weights."""
     try:
         held = read_json(state / "trained" / f"{key}.json")
+        if generator not in (None, held["generator"]):
+            return None, []
         return str(held["attempt"]), list(held["environments"])
     except (OSError, ValueError, KeyError, TypeError):
         return None, []

@@ -40,8 +40,21 @@ def statement(exported: Path, made_of: dict[str, dict[str, str]], training_key: 
     )
 
 
+def made_of(tags: dict[str, str]) -> dict[str, dict[str, str]]:
+    """The digests that the statement among a version's ``tags`` has of what it was made of; empty without one."""
+    try:
+        dependencies = json.loads(tags[TAG])["predicate"]["buildDefinition"]["resolvedDependencies"]
+        return {entry["name"]: entry["digest"] for entry in dependencies}
+    except (KeyError, ValueError, TypeError):
+        return {}
+
+
+class Mismatch(FaceganError):
+    """Files that are not those which were registered."""
+
+
 def check(said: str, folder: Path, model: str) -> None:
-    """Raises FaceganError unless ``folder`` holds every file that the statement ``said`` names, with its content."""
+    """Raises Mismatch unless ``folder`` holds every file that the statement ``said`` names, with its content."""
     try:
         held = json.loads(said)
         subjects: list[Any] = held["subject"]
@@ -49,12 +62,12 @@ def check(said: str, folder: Path, model: str) -> None:
         if held["_type"] != _STATEMENT or not wanted:
             raise ValueError("no in-toto statement")
     except (ValueError, KeyError, TypeError) as error:
-        raise FaceganError(f"{model}: its tag {TAG} cannot be read ({error}), so its files cannot be checked") from None
+        raise Mismatch(f"{model}: its tag {TAG} cannot be read ({error}), so its files cannot be checked") from None
     for name, digest in wanted.items():
         path = folder / name
         if not path.is_file():
-            raise FaceganError(f"{model}: {name}, which was registered, is missing; register the model again")
+            raise Mismatch(f"{model}: {name}, which was registered, is missing; register the model again")
         if (found := sha256(path)) != digest:
-            raise FaceganError(
+            raise Mismatch(
                 f"{model}: {name} is not the file that was registered (SHA-256 {found[:12]}..., not {digest[:12]}...)"
             )

@@ -70,16 +70,18 @@ def record(server: Server, specs: Sequence[RunSpec], outputs: Outputs, params_ya
     with server.locked():
         experiment = experiment_id(client, server)
     if (same := find_same(client, experiment, lineage, digests)) is not None:
-        _fill(server, RunView.of(server, same), outputs, digests, params_yaml, changes)  # what was lost
+        _fill(server, RunView.of(server, same), specs[0], outputs, digests, params_yaml, changes)  # what was lost
         return str(same.info.run_id)
     spec = next((spec for spec in specs if _free(client, experiment, spec, digests)), specs[-1])
     view = RunView(server, spec)
     view.unlike_others(spec.name)
-    _fill(server, view, outputs, digests, params_yaml, changes)
+    _fill(server, view, spec, outputs, digests, params_yaml, changes)
     best = read_json(outputs.trained / "config.json")["best"]["images"]
-    view.set_tags({**digests, "facegan.best_images": str(best)})
+    first = find_same(client, experiment, lineage, digests)  # whole meanwhile
+    if first is None:
+        view.set_tags({**digests, "facegan.best_images": str(best)})
+        first = find_same(client, experiment, lineage, digests)
     view.set_status("FINISHED")
-    first = find_same(client, experiment, lineage, digests)
     if first is None or first.info.run_id == view.run_id:
         return str(view.run_id)
     view.same_as(first)  # another machine recorded the same meanwhile
@@ -98,12 +100,18 @@ def _free(client: MlflowClient, experiment: str, spec: RunSpec, digests: dict[st
 
 
 def _fill(
-    server: Server, view: RunView, outputs: Outputs, digests: dict[str, str], params_yaml: str, changes: str
+    server: Server,
+    view: RunView,
+    spec: RunSpec,
+    outputs: Outputs,
+    digests: dict[str, str],
+    params_yaml: str,
+    changes: str,
 ) -> None:
     """All that the outputs hold, at one time for all, so that a request that is repeated stores nothing twice."""
     config = read_json(outputs.trained / "config.json")
     if not view.whole:
-        view.set_tags({FILLING: json_digest(digests)})
+        view.set_tags({**spec.tags, FILLING: json_digest(digests)})  # the commit is the one that these outputs are of
     now = view.started
     view.metrics((key, step, value, now) for key, step, value in _metrics(outputs, config))
     for path in sorted((outputs.reports / "train/samples").glob("*.png")):

@@ -221,6 +221,11 @@ class Registry:
             for run in runs
         ]
 
+    def try_to_write(self) -> None:
+        """What a run and a decision will need, before there is one."""
+        for server in (self.server, replace(self.server, experiment=self._log)):
+            self._client.set_experiment_tag(experiment_id(self._client, server), "facegan.written", "true")
+
     @property
     def _log(self) -> str:
         return f"{self.server.experiment} decisions"
@@ -262,8 +267,7 @@ class Registry:
             if held != seen:
                 seen, since = held, time.monotonic()
             elif held is not None and time.monotonic() - since > _PATIENCE:
-                with suppress(MlflowException):  # another one was faster
-                    self._client.rename_registered_model(lock, f"{lock}.{held}")
+                self._set_aside(lock, held)
             time.sleep(0.2)
         began = own.creation_timestamp
         try:
@@ -272,6 +276,14 @@ class Registry:
             with suppress(Exception):  # it is set aside later, then
                 if self._began(lock) == began:
                     self._client.delete_registered_model(lock)
+
+    def _set_aside(self, lock: str, held: int) -> None:
+        try:
+            self._client.rename_registered_model(lock, f"{lock}.{held}")
+        except MlflowException as error:
+            if error.error_code == "PERMISSION_DENIED":  # of another user: waiting would not end
+                raise
+            # another one was faster
 
     def _began(self, lock: str) -> int | None:
         try:

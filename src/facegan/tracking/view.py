@@ -95,7 +95,9 @@ class RunView:
     def same_as(self, other: Run) -> None:
         """Say that this attempt came to the same bytes as another run, which stands for both."""
         self.set_tags({SAME: other.info.run_id})
-        self.client.update_run(self.run_id, name=f"{self.name} (same as {other.info.run_id[:8]})")
+        self.client.update_run(
+            self.run_id, name=f"{self.name.partition(' (same as ')[0]} (same as {other.info.run_id[:8]})"
+        )
 
     def unlike_others(self, name: str) -> None:
         """Take that back, if it was said: what came after the training was not the same."""
@@ -143,12 +145,16 @@ class RunView:
         there.add("compressed")
 
     def artifacts(self, folder: Path, names: Iterable[str], below: str) -> None:
-        """Files of ``folder`` by relative name, kept below ``below``; one that holds something else is replaced."""
-        held = {entry.path: entry.file_size for entry in self._walk(below)}
+        """Files of ``folder`` by relative name, kept below ``below``; one that holds something else is replaced.
+
+        A whole run keeps what it has.
+        """
+        held = {entry.path for entry in self._walk(below)}
         for name in names:
             path, target = folder / name, f"{below}/{name}"
-            if held.get(target) != path.stat().st_size or not (self.whole or self._holds(target, path)):
-                self.client.log_artifact(self.run_id, str(path), target.rpartition("/")[0])
+            if target in held and (self.whole or self._holds(target, path)):
+                continue
+            self.client.log_artifact(self.run_id, str(path), target.rpartition("/")[0])
 
     def _holds(self, name: str, path: Path) -> bool:
         with TemporaryDirectory() as folder:
