@@ -143,7 +143,7 @@ def test_a_change_is_pushed_trained_judged_served_and_rolled_back(desk: Clone) -
 def test_a_push_during_retraining_leaves_nothing_half_done(desk: Clone) -> None:
     job = checkout(desk, "ci")
     process = job.start("facegan", "retrain", "--push", "--promote")
-    wait_for(lambda: (job.root / ".facegan").is_dir(), 120)
+    wait_for(lambda: "Running stage 'train'" in job.log(), 120)
     commit(desk, "meanwhile", seed=7)
     assert process.wait(300) == 1
     log = job.log()
