@@ -104,13 +104,19 @@ def test_what_was_served_starts_without_mlflow(
 ) -> None:
     keep, told = tmp_path / "keep", []
     served = Source("models:/faces@champion", told.append, keep).model
-    mlflow.set_tracking_uri(f"http://127.0.0.1:{free_port()}")
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+
+    def refuse(*given: object, **named: object) -> None:
+        raise ConnectionError("refused")
+
+    monkeypatch.setattr(mlflow.MlflowClient, "get_model_version_by_alias", refuse)
     with pytest.raises(FaceganError):
         Source("models:/faces@another", told.append, keep)
     source = Source("models:/faces@champion", told.append, keep)
     assert source.model.name == served.name == "models:/faces/1" and source.model.card == served.card
     assert source.stale is not None and "serving the copy of models:/faces/1 that was kept" in told[-1]
+    with monkeypatch.context() as elsewhere, pytest.raises(FaceganError, match="refused"):
+        elsewhere.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")  # its champion is another
+        Source("models:/faces@champion", told.append, keep)
     (network,) = keep.rglob("generator.onnx")
     network.write_bytes(network.read_bytes()[:-1])
     with pytest.raises(FaceganError, match="the copy of models:/faces/1 was changed; it is not used"):
