@@ -2,7 +2,7 @@
 
 
 class FaceganError(Exception):
-    """Something the user can put right: says what is wrong, where, and what would be right, in one line.
+    """An error that the user can fix: one line that says what is wrong, where, and what would be right.
 
     Stages and commands print the message alone and exit with 1; the traceback comes with ``--debug``.
     """

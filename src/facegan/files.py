@@ -25,6 +25,12 @@ def tree_digest(entries: Iterable[tuple[str, int, str]]) -> str:
     return digest.hexdigest()
 
 
+def folder_digest(folder: Path) -> str:
+    """``tree_digest`` of all files below a folder."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return tree_digest((path.relative_to(folder).as_posix(), path.stat().st_size, sha256(path)) for path in files)
+
+
 def json_digest(value: object) -> str:
     """SHA-256 of a JSON value, whatever the order of its keys."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

@@ -22,5 +22,5 @@ def notify(text: str) -> None:
         content = json.dumps({"text": text}).encode()
         request = urllib.request.Request(url, content, {"Content-Type": "application/json"})  # noqa: S310
         urllib.request.urlopen(request, timeout=_SECONDS).close()  # noqa: S310
-    except Exception as error:  # whatever it is, what is told of has happened
+    except Exception as error:  # the event itself has happened, whatever this is
         print(f"{VARIABLE}: nobody was told ({one_line(error).replace(url, '***')})", file=sys.stderr)

@@ -119,7 +119,7 @@ def _labels(value: object) -> Any:
 class ModelParams(Block):
     network: Literal["conv", "dense", "resnet", "stylegan2", "r3gan"]
     latent: Annotated[int, Field(ge=1, le=4096)]
-    labels: Annotated[Literal["all"] | tuple[str, ...], BeforeValidator(_labels)]  # that the networks are told of
+    labels: Annotated[Literal["all"] | tuple[str, ...], BeforeValidator(_labels)]  # that the networks get
     generator: GeneratorParams
     discriminator: DiscriminatorParams
 

@@ -73,7 +73,7 @@ def known_keys(block: type[BaseModel] = Params, prefix: str = "") -> list[str]:
 
 
 def kinds(key: str) -> set[Any]:
-    """The types that a parameter may have, by its dotted key; none for what is no parameter."""
+    """The types that a parameter may have, by its dotted key; none for a key that is not a parameter."""
     found = _field(key)
     return set(_parts(found.annotation)) if found else set()
 

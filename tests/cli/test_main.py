@@ -89,7 +89,7 @@ def test_the_installed_command_prints_one_line_or_the_traceback(project: Project
         [command, *debug, "recipe", "use", "nope"], cwd=project.root, capture_output=True, text=True, timeout=60
     )
     assert ended.returncode == 1
-    line = "there is no recipe 'nope'; there are base, conditional-64, conv-128, conv-64"
+    line = "unknown recipe 'nope'; the recipes are base, conditional-64, conv-128, conv-64"
     if debug:
         assert ended.stderr.startswith("Traceback")
         assert line in ended.stderr.splitlines()[-1]

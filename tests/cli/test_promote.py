@@ -15,6 +15,7 @@ from requests.exceptions import HTTPError
 from tracking.made import commit, free_port, write_params
 
 from cli.running import Command, Ended
+from facegan.cli.retrain import _judged
 from facegan.files import read_json, sha256, write_json
 from facegan.promotion import judging as module
 from facegan.repository.project import EXPORTED, REPORTS, Project
@@ -110,6 +111,13 @@ def test_files_that_were_changed_behind_the_registry_are_an_error(registered: Pr
         path.write_text('{"max_difference": 0.0}')
     for command in (("promote",), ("generate", "--model", "models:/facegan@candidate")):
         assert "parity.json is not the file that was registered" in facegan(*command).error
+    found = Registry(registered.server(), "facegan").version("1")
+    assert found is not None
+    run = ("generate", "--model", f"runs:/{found.run_id}/generator")
+    assert facegan(*run).code == 0  # a run knows its network alone
+    for path in (registered.root / "mlartifacts").rglob("generator.onnx"):
+        path.write_bytes(path.read_bytes() + b"\0")
+    assert "generator.onnx is not the file that was recorded" in facegan(*run).error
     assert "promote" not in facegan("models").out
 
 
@@ -176,6 +184,48 @@ def test_scored_on_other_pictures_both_are_scored_again_on_those_held_out(
     assert ended.code == 3, ended
     assert "they cannot be compared (other pictures): scoring both on the held-out pictures of today" in ended.out
     assert "version 2 is refused\n  it is " in ended.out and champion(registered) == "1"
+
+
+@pytest.mark.parametrize("version", ["1", "2"])
+@pytest.mark.parametrize(
+    ("split", "said"),
+    [
+        (None, "its held-out pictures were chosen by processed pixels, today's are by source pixels"),  # as before
+        ({"scheme": "source pixels", "held_out": 0.01}, "fewer pictures were held out then (0.01)"),
+    ],
+)
+def test_a_version_that_may_have_seen_what_judges_it_is_not_scored_by_that(
+    registered: Project, facegan: Command, version: str, split: Any, said: str
+) -> None:
+    facegan("promote")
+    report = read_json(registered.root / REPORTS / "evaluate.json")
+    report["protocol"]["pictures"] = "others"
+    write_json(registered.root / REPORTS / "evaluate.json", report)
+    another(registered, facegan, 10.0)
+    found = Registry(registered.server(), "facegan").version(version)
+    assert found is not None
+    path = registered.root / "mlartifacts" / found.run_id / "artifacts/data/manifest.json"
+    manifest = read_json(path)
+    assert manifest.pop("split")["scheme"] == "source pixels"
+    write_json(path, manifest if split is None else {**manifest, "split": split})
+    ended = facegan("promote")
+    assert ended.code == 3 and f"version {version} may have been trained on some of the pictures" in ended.out
+    assert said in ended.out and champion(registered) == "1"
+
+
+def test_a_run_is_judged_when_it_was_promoted_or_refused(registered: Project, facegan: Command) -> None:
+    """Else a weekly look for new pictures would pass over one that could not be registered."""
+    assert not _judged(registered)
+    facegan("promote")
+    assert _judged(registered)
+    another(registered, facegan, -10.0)
+    assert not _judged(registered)
+    facegan("promote")
+    assert _judged(registered)
+    (registered.root / "dvc.lock").write_text("another run's")
+    assert not _judged(registered)
+    (registered.root / "dvc.lock").unlink()
+    assert _judged(registered)
 
 
 def test_when_the_champion_changes_while_it_is_judged_it_is_judged_again(

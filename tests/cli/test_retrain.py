@@ -9,8 +9,9 @@ import pytest
 
 from cli.running import Command
 from facegan.cli import retrain
-from facegan.cli.retrain import Story
 from facegan.repository.project import Project
+from facegan.runs import retraining
+from facegan.runs.retraining import Story
 
 REPORT = Path("reports/retrain/report.md")
 
@@ -64,6 +65,51 @@ def test_json_tells_how_it_ended_and_everything_else_goes_to_stderr(
     assert "retrain: worked" in ended.err and "a command's words" in ended.err
 
 
+@pytest.fixture
+def steps(finished: Project, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A repository whose commands take no time: what was asked for, in order."""
+    for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "one"]):
+        subprocess.run(["git", *IDENTITY, *command], cwd=finished.root, check=True)
+    asked: list[str] = []
+    monkeypatch.setattr(retrain, "_step", lambda root, what, *command: asked.append(what))
+    monkeypatch.setattr(retrain, "_try_all", lambda project, options, remote: "main" if options.push else None)
+    monkeypatch.setattr(retrain, "dvc", lambda root, *arguments: "team")
+    monkeypatch.setattr(retrain, "commit_and_push", lambda root, branch: asked.append("git") or "pushed")
+    return asked
+
+
+IDENTITY = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+
+
+def test_a_commit_that_came_while_it_trained_is_not_pushed_with_the_run(
+    finished: Project, steps: list[str], facegan: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def meanwhile(root: Path, what: str, *command: str) -> None:
+        if what == "pipeline":
+            subprocess.run(["git", *IDENTITY, "commit", "-qm", "mine", "--allow-empty"], cwd=root, check=True)
+
+    assert facegan("retrain", "--push").code == 0 and steps == ["pull", "pipeline", "push", "git"]
+    steps.clear()
+    monkeypatch.setattr(retrain, "_step", meanwhile)
+    assert "HEAD has moved while it trained; nothing was committed" in facegan("retrain", "--push").error
+    assert steps == []
+
+
+def test_a_remote_that_may_only_be_read_is_enough_to_train_and_report(
+    finished: Project, steps: list[str], facegan: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a pull request has it."""
+
+    def step(root: Path, what: str, *command: str) -> None:
+        if what == "push":
+            raise retrain.StepFailed("403")
+
+    monkeypatch.setattr(retrain, "_step", step)
+    ended = facegan("retrain")
+    assert ended.code == 0 and "DVC's remote cannot be written to" in ended.out
+    assert facegan("retrain", "--push").error == "403" and steps == []
+
+
 def test_a_report_is_never_that_of_an_earlier_retraining(
     stale: Path, facegan: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -71,7 +117,7 @@ def test_a_report_is_never_that_of_an_earlier_retraining(
         raise RuntimeError("the power went")
 
     monkeypatch.setattr(retrain, "_work", fails)
-    monkeypatch.setattr(retrain, "_write", lambda *arguments, **more: (_ for _ in ()).throw(OSError(28, "full")))
+    monkeypatch.setattr(retraining, "_write", lambda *arguments, **more: (_ for _ in ()).throw(OSError(28, "full")))
     with pytest.raises(RuntimeError, match="the power went"):
         facegan("retrain")
     assert not stale.exists()

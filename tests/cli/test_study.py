@@ -13,7 +13,7 @@ LONG = ("--images", "64")
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["nope"], "there is no recipe 'nope'"),
+        (["nope"], "unknown recipe 'nope'"),
         (["base:train.bach=3"], "train.bach is not a parameter; did you mean train.batch?"),
         (["base:train.batch"], "'train.batch' should be key=value"),
         (["base:train.batch=1"], "train.batch: 1 should be greater"),

@@ -224,6 +224,38 @@ def test_a_picture_s_side_does_not_depend_on_the_others(
     assert held_out(renamed, tmp_path / "renamed") == {f"renamed-{name}" for name in all_of_them}
 
 
+@pytest.mark.parametrize(
+    ("files", "preparation"),
+    [
+        (("PNG", {}), {"size": 64, "filter": "bicubic"}),
+        (("BMP", {}), {}),
+        (("TIFF", {}), {}),
+        (("WEBP", {"lossless": True}), {"size": 64}),
+    ],
+    ids=["size and filter", "BMP", "TIFF", "WebP at another size"],
+)
+def test_a_picture_is_on_its_side_at_every_size_and_in_every_lossless_format(
+    raw: Raw,
+    noise: Noise,
+    encode: Encode,
+    preprocess: PreprocessParams,
+    tmp_path: Path,
+    files: tuple[str, dict[str, Any]],
+    preparation: dict[str, Any],
+) -> None:
+    """A champion that was prepared in another way has not seen what judges it today."""
+
+    def sides(name: str, options: dict[str, Any], params: PreprocessParams, folder: str) -> dict[str, list[int]]:
+        encoded = {f"{index:03d}": encode(noise(index), name, **options) for index in range(60)}
+        manifest = write_shards(raw(encoded), tmp_path / folder, params, workers=1)
+        assert manifest["split"] == {"scheme": "source pixels", "held_out": 0.2}
+        return indices(tmp_path / folder)
+
+    before = sides("PNG", {}, preprocess, "before")
+    assert before["held_out"] and before["train"]
+    assert sides(*files, changed(preprocess, **preparation), "after") == before
+
+
 def solid(colour: tuple[int, int, int], side: int, format: str) -> bytes:
     content = io.BytesIO()
     Image.new("RGB", (side, side), colour).save(content, format)

@@ -52,12 +52,12 @@ def test_work_that_is_done_ends_with_0(capsys: pytest.CaptureFixture[str]) -> No
         (
             OSError(errno.ENOSPC, "No space left on device", "models/x"),
             1,
-            "error: models/x: No space left on device; nothing half-written is left\n",
+            "error: models/x: No space left on device; no partial file was left\n",
         ),
         (
             OSError(errno.EROFS, "Read-only file system"),
             1,
-            "error: writing: Read-only file system; nothing half-written is left\n",
+            "error: writing: Read-only file system; no partial file was left\n",
         ),
     ],
 )

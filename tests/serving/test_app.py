@@ -149,6 +149,20 @@ def test_a_large_body_is_refused_told_or_not(service: TestClient) -> None:
     assert service.get("/health").status_code == 200
 
 
+def test_an_old_model_is_ready_and_says_why_it_may_be_one(project_root: Path) -> None:
+    source = Source(str(project_root / EXPORTED), print)
+    with TestClient(create_app(source, Limits())) as service:
+        assert service.get("/ready").json() == {"model": "export", "stale": None}
+        assert metrics(service)["facegan_stale",] == metrics(service)["facegan_reload_failures_total",] == 0
+        source.stale, source.failures = "MLflow is away", 3
+        answer = service.get("/ready")
+        assert (answer.status_code, answer.json()) == (200, {"model": "export", "stale": "MLflow is away"})
+        for failures in (3, 3, 5):
+            source.failures = failures
+            found = metrics(service)
+            assert (found["facegan_stale",], found["facegan_reload_failures_total",]) == (1, failures)
+
+
 @pytest.mark.parametrize(("method", "path", "status"), [("GET", "/nothing", 404), ("DELETE", "/pictures", 405)])
 def test_what_is_not_there_is_a_reason_too(service: TestClient, method: str, path: str, status: int) -> None:
     answer = service.request(method, path)

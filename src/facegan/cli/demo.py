@@ -27,7 +27,7 @@ def _demo(options: argparse.Namespace) -> None:
     where = options.model or (str(EXPORTED) if (EXPORTED / "generator.onnx").is_file() else champion())
     use_projects_server(where)
     print(f"demo: loading {where}", flush=True)
-    Source(where, to_stderr)  # what cannot be loaded is told here, not on the page
+    Source(where, to_stderr)  # a model that cannot be loaded is an error here, not on the page
     page = Path(__file__).parents[1] / "demo/app.py"
     settings = {
         "server.address": options.host,

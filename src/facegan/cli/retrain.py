@@ -10,38 +10,23 @@ import argparse
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from facegan.cli.promote import REFUSED
 from facegan.errors import FaceganError
 from facegan.files import sha256, write_atomic
 from facegan.notify import notify
-from facegan.repository.preflight import RUN, SKIP, branch_to_push, reach_mlflow, write_to_remote
+from facegan.repository.preflight import branch_to_push, reach_mlflow, write_to_remote
 from facegan.repository.project import REPORTS, Project
+from facegan.repository.publish import SKIP, commit_and_push, place
 from facegan.repository.running import add_json, alone, as_json
-from facegan.repository.tools import committed, dvc, git, try_git
+from facegan.repository.tools import dvc, git, try_git
+from facegan.runs.retraining import Story, write_report
 from facegan.tracking.errors import mlflow_guarded, one_line
 
 NOTHING_NEW = 4  # the exit code
 OUTCOMES = {0: "trained", REFUSED: "refused", NOTHING_NEW: "nothing new"}
 CODE = ("dvc.yaml", "pipeline", "src", "recipes")  # what a run depends on beside params.yaml
-
-
-@dataclass
-class Story:
-    """What has happened so far, for the report."""
-
-    base: str  # a commit, which stays when HEAD moves; empty for none
-    base_name: str
-    steps: list[str] = field(default_factory=list)
-    verdict: list[str] = field(default_factory=list)
-    links: dict[str, str] = field(default_factory=dict)
-    failure: str | None = None
-
-    def tell(self, text: str) -> None:
-        print(f"retrain: {text}", flush=True)
-        self.steps.append(text)
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -92,7 +77,7 @@ def _told(options: argparse.Namespace) -> tuple[Story, int]:
                 notify(f"retrain failed in {project.root.name}: {story.failure}")
             raise
         finally:
-            _report(project, options.out, story)
+            write_report(project, options.out, story)
     return story, code
 
 
@@ -112,7 +97,7 @@ def _work(project: Project, options: argparse.Namespace, story: Story) -> int:
     _check_clean(root, own)
     remote = bool(dvc(root, "remote", "list"))
     branch = _try_all(project, options, remote)
-    began = _place(root)
+    began = place(root)
     if options.recipe:
         from facegan.cli.recipe import use_recipe
 
@@ -154,9 +139,9 @@ def _work(project: Project, options: argparse.Namespace, story: Story) -> int:
                 raise
             story.tell("DVC's remote cannot be written to: what was made stays here")
     if branch is not None:
-        if _place(root) != began:
+        if place(root) != began:
             raise FaceganError("retrain: HEAD has moved while it trained; nothing was committed: rerun the command")
-        story.tell(_commit_and_push(root, branch))
+        story.tell(commit_and_push(root, branch))
     if not options.promote:
         return 0
     return 0 if _promoted(project, story) else REFUSED
@@ -213,11 +198,6 @@ def _check_clean(root: Path, own: Path) -> None:
         raise FaceganError(f"retrain: there are changes that are not committed ({names}); commit them, or `git stash`")
 
 
-def _place(root: Path) -> tuple[str, str]:
-    """The commit and the branch that HEAD is."""
-    return try_git(root, "rev-parse", "HEAD"), try_git(root, "symbolic-ref", "-q", "HEAD")
-
-
 def _try_all(project: Project, options: argparse.Namespace, remote: bool) -> str | None:
     """Whatever will be written to at the end, before hours of training; gives the branch to push to, if any."""
     try:
@@ -230,40 +210,6 @@ def _try_all(project: Project, options: argparse.Namespace, remote: bool) -> str
         with mlflow_guarded("nothing was started"):
             reach_mlflow(project)
     return branch
-
-
-def _commit_and_push(root: Path, branch: str) -> str:
-    """The files of the run alone, whatever else is staged."""
-    there = [name for name in RUN if (root / name).is_file()]
-    git(root, "add", "--", *there)
-    changed = bool(git(root, "diff", "--cached", "--name-only", "--", *there))
-    if changed:
-        message = f"Retrained: {git(root, 'rev-parse', '--short', 'HEAD')} {SKIP}"
-        git(root, "commit", "--quiet", "-m", message, "--only", "--", *there)
-    head = git(root, "rev-parse", "HEAD")
-    if git(root, "ls-remote", "origin", f"refs/heads/{branch}").startswith(head):
-        return f"the run is on {branch} already"
-    try:
-        git(root, "push", "--quiet", "origin", f"HEAD:refs/heads/{branch}")
-    except FaceganError as error:
-        if changed:
-            git(root, "reset", "--quiet", "--soft", "HEAD~1")
-            _put_back(root, there)
-        raise FaceganError(
-            f"retrain: {error}; {branch} may have moved while it trained. Nothing was committed or promoted, and what "
-            "was trained is in DVC's cache: `git pull --rebase`, and rerun the command"
-        ) from error
-    return f"committed the run and pushed it to {branch}"
-
-
-def _put_back(root: Path, names: list[str]) -> None:
-    """As the commit has them: the same command makes them again, from DVC's cache."""
-    for name in names:
-        git(root, "reset", "--quiet", "--", name)
-        if committed(root, "HEAD", name):
-            git(root, "checkout", "--quiet", "HEAD", "--", name)
-        else:
-            (root / name).unlink()
 
 
 class StepFailed(FaceganError):
@@ -296,50 +242,3 @@ def _step(root: Path, what: str, *command: str) -> None:
     error = StepFailed(f"retrain: `{' '.join(command)}` failed with exit code {code}; {hint}")
     error.stopped = bool(signals)
     raise error
-
-
-def _report(project: Project, folder: Path, story: Story) -> None:
-    """Write the report; one that cannot be written whole changes nothing of how the retraining ended."""
-    try:
-        print(_write(project, folder, story, compared=True))
-    except Exception as error:
-        print(f"retrain: the runs could not be compared: {one_line(error)}", file=sys.stderr)
-        try:
-            print(_write(project, folder, story, compared=False))
-        except OSError as failed:  # a full disk
-            print(f"retrain: the report cannot be written: {one_line(failed)}", file=sys.stderr)
-
-
-def _write(project: Project, folder: Path, story: Story, compared: bool) -> Path:
-    """``report.md``, with the pictures of before and after beside it; without them unless ``compared``."""
-    from facegan.runs.formats import markdown
-    from facegan.runs.revisions import read_revision, read_workspace
-
-    commit = try_git(project.root, "rev-parse", "--short", "HEAD") or "no commit"
-    lines = [f"# Retraining of {commit}", ""]
-    if story.failure:
-        lines += [f"**Failed.** {story.failure}", ""]
-    elif story.verdict:
-        lines += [f"**{story.verdict[0].capitalize()}.** " + " ".join(f"{reason}." for reason in story.verdict[1:]), ""]
-    lines += [f"- {step}" for step in story.steps]
-    lines += [f"- [{title}]({link})" for title, link in story.links.items()] + [""]
-    runs = []
-    try:
-        if story.failure is None and compared:
-            runs = [read_workspace(project, "this run")]
-        base = read_revision(project, story.base) if story.base and compared else None
-        if base is not None and runs:
-            runs.insert(0, replace(base, name=story.base_name))
-        elif runs:
-            lines += [f"There is no revision {story.base_name} to compare with.", ""]
-    except FaceganError as error:
-        lines += [f"{story.base_name} has no run to compare with: {str(error).removeprefix('compare: ')}.", ""]
-    if runs:
-        lines.append(markdown(runs))
-    for run in runs:
-        if run.grid:
-            name = "this-run.png" if run.id == "workspace" else "base.png"
-            write_atomic(folder / name, run.grid)
-            lines += [f"![generated by {run.name}]({name})", ""]
-    write_atomic(folder / "report.md", "\n".join(lines))
-    return folder / "report.md"

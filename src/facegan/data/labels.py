@@ -1,4 +1,4 @@
-"""The labels of pictures that a model is told of."""
+"""The labels of pictures that a model is trained with."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -58,7 +58,7 @@ class Labels:
 
     @classmethod
     def none(cls, count: int) -> "Labels":
-        """Of ``count`` pictures that nothing is told of."""
+        """Of ``count`` pictures without labels."""
         return cls({}, torch.empty((count, 0), dtype=torch.int64))
 
     @property

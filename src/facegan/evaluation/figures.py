@@ -18,7 +18,7 @@ Draw = Callable[[torch.Tensor], torch.Tensor]  # latents float [n, latent] to ui
 
 @dataclass(frozen=True)
 class Figure:
-    """uint8 [n, size, size, 3] in rows of ``columns``, and what a reader is told."""
+    """uint8 [n, size, size, 3] in rows of ``columns``, with a caption."""
 
     name: str
     title: str

@@ -96,6 +96,6 @@ def known(name: str) -> str:
 
 
 def scores_of(report: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The scores in a report of `evaluate`, without what is told of them, as the table above has them."""
+    """The scores in a report of `evaluate`, without protocol and warnings, as the table above has them."""
     scores = {name: score for name, score in report.items() if isinstance(score, dict) and "value" in score}
     return {name: scores[name] for name in sorted(scores, key=lambda name: (rank(name), name))}

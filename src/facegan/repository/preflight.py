@@ -6,6 +6,7 @@ from uuid import uuid4
 
 from facegan.errors import FaceganError
 from facegan.repository.project import Project
+from facegan.repository.publish import RUN, SKIP
 from facegan.repository.tools import git, try_git
 from facegan.tracking.errors import one_line, redact
 
@@ -32,10 +33,6 @@ def branch_to_push(root: Path) -> str:
         raise FaceganError(f"--push pushes the run and no other commit: push {branch} to origin first")
     git(root, "push", "--quiet", "--dry-run", "origin", f"HEAD:refs/heads/{branch}")
     return branch
-
-
-SKIP = "[skip ci]"  # in a commit message: GitHub and GitLab start no retraining for it
-RUN = ("params.yaml", "dvc.lock", "reports/data.json", "reports/evaluate.json")  # what is committed of a run
 
 
 def _own(root: Path) -> bool:

@@ -18,7 +18,7 @@ def recipe(root: Path, name: str) -> CommentedMap:
         if name not in names(root):
             near = get_close_matches(name, names(root), 1)
             hint = f"did you mean {near[0]}? " if near else ""
-            raise FaceganError(f"there is no recipe {name!r}; {hint}there are {', '.join(names(root))}")
+            raise FaceganError(f"unknown recipe {name!r}; {hint}the recipes are {', '.join(names(root))}")
         path = folder / f"{name}.yaml"
         overlay(document, read_commented(path), f"recipes/{name}.yaml")
         document.yaml_set_start_comment((heading(path) or name) + "\n\n")  # and a blank line

@@ -106,7 +106,7 @@ def guarded(work: Callable[[], None], debug: bool) -> int:
     except OSError as error:
         if debug or error.errno not in LOCAL:
             raise
-        print(f"error: {error.filename or 'writing'}: {error.strerror}; nothing half-written is left", file=sys.stderr)
+        print(f"error: {error.filename or 'writing'}: {error.strerror}; no partial file was left", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

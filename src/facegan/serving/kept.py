@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from facegan.errors import FaceganError
-from facegan.files import json_digest, new_folder, read_json, sha256, tree_digest, write_json
+from facegan.files import folder_digest, json_digest, new_folder, read_json, write_json
 
 _FILES, _ABOUT = "files", "kept.json"
 
@@ -19,21 +19,16 @@ class Kept:
         """Replace the copy, whole. Raises OSError."""
         with new_folder(self._folder) as partial:
             shutil.copytree(exported, partial / _FILES)
-            write_json(partial / _ABOUT, {"name": name, "sha256": _digest(partial / _FILES)})
+            write_json(partial / _ABOUT, {"name": name, "sha256": folder_digest(partial / _FILES)})
 
     def find(self) -> tuple[Path, str] | None:
         """The exported files and the name of the version; None when nothing was kept. Raises FaceganError."""
         try:
             about = read_json(self._folder / _ABOUT)
-            if _digest(self._folder / _FILES) != about["sha256"]:
+            if folder_digest(self._folder / _FILES) != about["sha256"]:
                 raise FaceganError(f"{self._folder}: the copy of {about['name']} was changed; it is not used")
             return self._folder / _FILES, str(about["name"])
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise FaceganError(f"{self._folder}: the copy that was kept cannot be read: {error}") from error
-
-
-def _digest(folder: Path) -> str:
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    return tree_digest((path.relative_to(folder).as_posix(), path.stat().st_size, sha256(path)) for path in files)

@@ -83,7 +83,7 @@ class Source:
             return Model.load(*found)
 
     def refresh(self) -> bool:
-        """Take what the alias names now; when that fails, it is told, and the model before stays.
+        """Take what the alias names now; when that fails, it says so and keeps the model before.
 
         A version that cannot be loaded is fetched again after longer and longer pauses.
         """

@@ -16,7 +16,7 @@ from mlflow.types import ColSpec, DataType, Schema
 from mlflow.types.schema import Array
 
 from facegan.exporting import shipped
-from facegan.files import json_digest, read_json, sha256, tree_digest
+from facegan.files import folder_digest, json_digest, read_json, sha256
 from facegan.params_yaml import flatten
 from facegan.tracking.lineage import RunSpec
 from facegan.tracking.view import (
@@ -55,7 +55,7 @@ class Outputs:
             "evaluation": self.reports / "evaluate.json",
         }
         digests = {name: sha256(path) for name, path in files.items()}
-        digests |= {name: _tree(path) for name, path in (("trained", self.trained), ("exported", self.exported))}
+        digests |= {"trained": folder_digest(self.trained), "exported": folder_digest(self.exported)}
         return {DIGEST + name: digest for name, digest in digests.items()}
 
 
@@ -128,11 +128,6 @@ def _fill(
         if changes:
             view.text(changes, "uncommitted.diff")
         _log_model(server, view, outputs.exported, digests[DIGEST + "onnx"])
-
-
-def _tree(folder: Path) -> str:
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    return tree_digest((path.relative_to(folder).as_posix(), path.stat().st_size, sha256(path)) for path in files)
 
 
 def _metrics(outputs: Outputs, config: dict[str, Any]) -> Iterator[tuple[str, int, float]]:
