@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from facegan.errors import FaceganError
-from facegan.repository.preflight import branch_to_push, write_to_remote
+from facegan.repository.preflight import branch_to_push, reach_remote
 from facegan.repository.publish import SKIP, commit_and_push
 
 
@@ -97,9 +97,9 @@ def test_dvcs_remote_is_written_to_and_left_as_it_was(tmp_path: Path) -> None:
     root, store = tmp_path / "project", tmp_path / "store"
     root.mkdir()
     subprocess.run([sys.executable, "-m", "dvc", "init", "-q", "--no-scm"], cwd=root, check=True)
-    assert write_to_remote(root) is None
+    assert reach_remote(root, write=True) is None
     subprocess.run([sys.executable, "-m", "dvc", "remote", "add", "-q", "-d", "team", store], cwd=root, check=True)
-    assert write_to_remote(root) == f"team ({store})"
+    assert reach_remote(root, write=True) == f"team ({store})"
     assert not [path for path in store.rglob("*") if path.is_file()]
     (tmp_path / "file").write_text("")
     subprocess.run(
@@ -108,4 +108,21 @@ def test_dvcs_remote_is_written_to_and_left_as_it_was(tmp_path: Path) -> None:
         check=True,
     )
     with pytest.raises(FaceganError, match="team"):
-        write_to_remote(root)
+        reach_remote(root, write=True)
+
+
+def test_a_remote_that_only_gives_is_reached_and_not_written_to(tmp_path: Path) -> None:
+    root, store = tmp_path / "project", tmp_path / "store"
+    root.mkdir()
+    subprocess.run([sys.executable, "-m", "dvc", "init", "-q", "--no-scm"], cwd=root, check=True)
+    subprocess.run([sys.executable, "-m", "dvc", "remote", "add", "-q", "-d", "team", store], cwd=root, check=True)
+    assert reach_remote(root, write=False) == f"team ({store})"
+    assert not store.exists()
+    subprocess.run(
+        [sys.executable, "-m", "dvc", "remote", "modify", "-q", "team", "url", "ssh://nobody:pw@127.0.0.1:9/nowhere"],
+        cwd=root,
+        check=True,
+    )
+    with pytest.raises(FaceganError, match=r"team \(ssh://\*\*\*@127.0.0.1:9/nowhere\): .*9") as raised:
+        reach_remote(root, write=False)
+    assert "pw" not in str(raised.value)

@@ -148,14 +148,14 @@ def _tracking() -> Iterator[Finding]:
 
 def _remote() -> Iterator[Finding]:
     """DVC's default remote, which is written to."""
-    from facegan.repository.preflight import write_to_remote
+    from facegan.repository.preflight import reach_remote
 
     home = Project.find().home
     if not (home / ".dvc").is_dir():
         yield "note", "dvc remote", "none: this is no DVC repository; `dvc init` makes it one"
         return
     try:
-        named = write_to_remote(home)
+        named = reach_remote(home, write=True)
     except FaceganError as error:
         yield "fail", "dvc remote", f"{error}; {_CREDENTIALS}"
         return

@@ -16,7 +16,7 @@ from facegan.cli.promote import REFUSED
 from facegan.errors import FaceganError
 from facegan.files import sha256, write_atomic
 from facegan.notify import notify
-from facegan.repository.preflight import branch_to_push, reach_mlflow, write_to_remote
+from facegan.repository.preflight import branch_to_push, reach_mlflow, reach_remote
 from facegan.repository.project import REPORTS, Project
 from facegan.repository.publish import SKIP, commit_and_push, place
 from facegan.repository.running import add_json, alone, as_json
@@ -202,8 +202,8 @@ def _try_all(project: Project, options: argparse.Namespace, remote: bool) -> str
     """Whatever will be written to at the end, before hours of training; gives the branch to push to, if any."""
     try:
         branch = branch_to_push(project.root) if options.push else None
-        if remote and options.push:  # else it is a help to others, and no must
-            write_to_remote(project.home)
+        if remote:  # what is made is pushed there in any case, but only --push depends on it
+            reach_remote(project.home, write=options.push)
     except FaceganError as error:
         raise FaceganError(f"retrain: {error}; nothing was started") from error
     if options.promote:

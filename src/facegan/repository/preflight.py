@@ -1,6 +1,7 @@
 """What hours of work will need at their end, tried before they begin."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -41,10 +42,10 @@ def _own(root: Path) -> bool:
     return try_git(root, "log", "-1", "--format=%s").endswith(SKIP) and changed <= set(RUN)
 
 
-def write_to_remote(home: Path) -> str | None:
-    """Write a file of no bytes to DVC's default remote and take it away; gives its name and URL, or None without one.
+def reach_remote(home: Path, write: bool) -> str | None:
+    """Connect to DVC's default remote; with ``write``, write an empty file there and delete it.
 
-    Raises FaceganError.
+    Gives the remote's name and URL, or None without one. Raises FaceganError.
     """
     from dvc.repo import Repo
 
@@ -57,9 +58,13 @@ def write_to_remote(home: Path) -> str | None:
             store = repo.cloud.get_remote_odb(name)
             files = store.fs
             probe = files.join(store.path, f".facegan-{uuid4().hex}")
-            files.makedirs(store.path, exist_ok=True)
-            files.pipe_file(probe, b"")
-            files.rm_file(probe)
+            if write:
+                files.makedirs(store.path, exist_ok=True)
+                files.pipe_file(probe, b"")
+                files.rm_file(probe)
+            else:
+                with suppress(PermissionError):  # to list is another right than to read
+                    files.exists(probe)
         except Exception as error:  # each kind of remote has its own
             raise FaceganError(f"{named}: {one_line(error)}") from error
         return named
