@@ -15,10 +15,10 @@ from requests.exceptions import HTTPError
 from tracking.made import commit, free_port, write_params
 
 from cli.running import Command, Ended
-from facegan.cli.retrain import _judged
 from facegan.files import read_json, sha256, write_json
 from facegan.promotion import judging as module
 from facegan.repository.project import EXPORTED, REPORTS, Project
+from facegan.retraining.training import judged
 from facegan.strict_yaml import read_yaml
 from facegan.tracking.provenance import TAG
 from facegan.tracking.registry import CHAMPION, Decision, Registry
@@ -215,17 +215,17 @@ def test_a_version_that_may_have_seen_what_judges_it_is_not_scored_by_that(
 
 def test_a_run_is_judged_when_it_was_promoted_or_refused(registered: Project, facegan: Command) -> None:
     """Else a weekly look for new pictures would pass over one that could not be registered."""
-    assert not _judged(registered)
+    assert not judged(registered)
     facegan("promote")
-    assert _judged(registered)
+    assert judged(registered)
     another(registered, facegan, -10.0)
-    assert not _judged(registered)
+    assert not judged(registered)
     facegan("promote")
-    assert _judged(registered)
+    assert judged(registered)
     (registered.root / "dvc.lock").write_text("another run's")
-    assert not _judged(registered)
+    assert not judged(registered)
     (registered.root / "dvc.lock").unlink()
-    assert _judged(registered)
+    assert judged(registered)
 
 
 def test_when_the_champion_changes_while_it_is_judged_it_is_judged_again(

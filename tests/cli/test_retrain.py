@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from cli.running import Command
-from facegan.cli import retrain
 from facegan.repository.project import Project
-from facegan.runs import retraining
-from facegan.runs.retraining import Story
+from facegan.retraining import releasing, story, training
+from facegan.retraining.steps import StepFailed
+from facegan.retraining.story import Story
 
 REPORT = Path("reports/retrain/report.md")
 
@@ -25,7 +25,7 @@ def stale(finished: Project) -> Path:
     return path
 
 
-def refused(project: Project, options: Any, story: Story) -> int:
+def refused(project: Project, wanted: Any, story: Story) -> int:
     story.verdict = ["version 3 is refused", "it is worse"]
     return 3
 
@@ -37,7 +37,7 @@ def test_a_report_that_cannot_compare_tells_the_verdict_and_changes_no_exit_code
     def fail(*arguments: Any) -> Any:
         raise KeyError("protocol")
 
-    monkeypatch.setattr(retrain, "_work", refused)
+    monkeypatch.setattr(training, "retrain", refused)
     monkeypatch.setattr(broken, fail)
     ended = facegan("retrain")
     assert ended.code == 3 and "the runs could not be compared: 'protocol'" in ended.err
@@ -51,13 +51,13 @@ def test_a_report_that_cannot_compare_tells_the_verdict_and_changes_no_exit_code
 def test_json_tells_how_it_ended_and_everything_else_goes_to_stderr(
     finished: Project, facegan: Command, monkeypatch: pytest.MonkeyPatch, code: int, options: Any, outcome: str
 ) -> None:
-    def work(project: Project, options: Any, story: Story) -> int:
+    def work(project: Project, wanted: Any, story: Story) -> int:
         story.tell("worked")
         subprocess.run(["echo", "a command's words"], check=True)
         story.verdict = ["a reason"]
         return code
 
-    monkeypatch.setattr(retrain, "_work", work)
+    monkeypatch.setattr(training, "retrain", work)
     ended = facegan("retrain", "--json", *options)
     assert ended.code == code
     said = json.loads(ended.out)
@@ -71,10 +71,11 @@ def steps(finished: Project, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "one"]):
         subprocess.run(["git", *IDENTITY, *command], cwd=finished.root, check=True)
     asked: list[str] = []
-    monkeypatch.setattr(retrain, "_step", lambda root, what, *command: asked.append(what))
-    monkeypatch.setattr(retrain, "_try_all", lambda project, options, remote: "main" if options.push else None)
-    monkeypatch.setattr(retrain, "dvc", lambda root, *arguments: "team")
-    monkeypatch.setattr(retrain, "commit_and_push", lambda root, branch: asked.append("git") or "pushed")
+    for half in (training, releasing):
+        monkeypatch.setattr(half, "step", lambda root, hint, *command: asked.append(command[1]))
+        monkeypatch.setattr(half, "try_all", lambda project, remote, push, promote: "main" if push else None)
+        monkeypatch.setattr(half, "dvc", lambda root, *arguments: "team")
+    monkeypatch.setattr(releasing, "commit_and_push", lambda root, branch: asked.append("git") or "pushed")
     return asked
 
 
@@ -84,15 +85,15 @@ IDENTITY = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
 def test_a_commit_that_came_while_it_trained_is_not_pushed_with_the_run(
     finished: Project, steps: list[str], facegan: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def meanwhile(root: Path, what: str, *command: str) -> None:
-        if what == "pipeline":
+    def meanwhile(root: Path, hint: str, *command: str) -> None:
+        if command[1] == "repro":
             subprocess.run(["git", *IDENTITY, "commit", "-qm", "mine", "--allow-empty"], cwd=root, check=True)
 
-    assert facegan("retrain", "--push").code == 0 and steps == ["pull", "pipeline", "push", "git"]
+    assert facegan("retrain", "--push").code == 0 and steps == ["pull", "repro", "push", "git"]
     steps.clear()
-    monkeypatch.setattr(retrain, "_step", meanwhile)
-    assert "HEAD has moved while it trained; nothing was committed" in facegan("retrain", "--push").error
-    assert steps == []
+    monkeypatch.setattr(training, "step", meanwhile)
+    assert "HEAD has moved meanwhile; nothing was committed" in facegan("retrain", "--push").error
+    assert steps == ["push"]
 
 
 def test_a_remote_that_may_only_be_read_is_enough_to_train_and_report(
@@ -100,24 +101,41 @@ def test_a_remote_that_may_only_be_read_is_enough_to_train_and_report(
 ) -> None:
     """As a pull request has it."""
 
-    def step(root: Path, what: str, *command: str) -> None:
-        if what == "push":
-            raise retrain.StepFailed("403")
+    def step(root: Path, hint: str, *command: str) -> None:
+        if command[1] == "push":
+            raise StepFailed("403")
 
-    monkeypatch.setattr(retrain, "_step", step)
+    for half in (training, releasing):
+        monkeypatch.setattr(half, "step", step)
     ended = facegan("retrain")
     assert ended.code == 0 and "DVC's remote cannot be written to" in ended.out
-    assert facegan("retrain", "--push").error == "403" and steps == []
+    assert facegan("retrain", "--push").error == "retrain: 403" and steps == []
 
 
 def test_a_report_is_never_that_of_an_earlier_retraining(
     stale: Path, facegan: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(project: Project, options: Any, story: Story) -> bool:
+    def fails(project: Project, wanted: Any, story: Story) -> bool:
         raise RuntimeError("the power went")
 
-    monkeypatch.setattr(retrain, "_work", fails)
-    monkeypatch.setattr(retraining, "_write", lambda *arguments, **more: (_ for _ in ()).throw(OSError(28, "full")))
+    monkeypatch.setattr(training, "retrain", fails)
+    monkeypatch.setattr(story, "_write", lambda *arguments, **more: (_ for _ in ()).throw(OSError(28, "full")))
     with pytest.raises(RuntimeError, match="the power went"):
         facegan("retrain")
     assert not stale.exists()
+
+
+def test_a_bundle_is_not_pushed_and_what_failed_half_way_neither(
+    finished: Project, steps: list[str], facegan: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "pack", lambda root, folder, base, shared: steps.append(f"pack {folder}") or "ab12")
+    ended = facegan("retrain", "--bundle", "bundle")
+    assert ended.code == 0 and steps == ["pull", "repro", "pack bundle"] and "bundle.json is ab12" in ended.out
+    for more in ("--push", "--promote"):
+        assert "--bundle leaves the rest to `facegan release`" in facegan("retrain", "--bundle", "bundle", more).error
+
+
+def test_a_release_says_which_bundle_it_cannot_take(finished: Project, facegan: Command) -> None:
+    assert facegan("release", "nowhere").error == (
+        "release: nowhere is not a bundle: it has no bundle.json; `facegan retrain --bundle` writes one"
+    )

@@ -40,6 +40,10 @@ ELSEWHERE = {
     "facegan promote --force REASON": "test_promote.py",
     "facegan generate --model": "test_generate.py",
     "facegan retrain --push --promote": "test_story.py",
+    "facegan retrain --bundle bundle": "test_workflows.py",
+    "facegan release bundle --promote --digest \"$(sha256sum bundle/bundle.json | cut -d' ' -f1)\"": (
+        "test_workflows.py"
+    ),
     "facegan serve": "test_story.py",
     "facegan serve --model models/export --port 9000": "test_http.py",
     'curl "http://127.0.0.1:8000/pictures.png?seed=3" -o face.png': "test_app.py",

@@ -5,6 +5,7 @@ command of theirs, run as a runner would, on a repository with remotes.
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -99,16 +100,22 @@ def origin(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def runner(origin: Path, tmp_path: Path) -> Runner:
-    root = tmp_path / "checkout"
-    subprocess.run(["git", "clone", "-q", origin, root], check=True)
-    (root / ".venv/bin").mkdir(parents=True)  # there, and newer than the lock: `make setup` has nothing to do
-    (root / ".venv/bin/activate").write_text("")
-    (root / ".venv/.ready").touch()
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin/gh").write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/gh\n')  # GitHub is out of reach
-    (tmp_path / "bin/gh").chmod(0o755)
-    return Runner(Clone(root), tmp_path)
+def runner(origin: Path, tmp_path: Path) -> Callable[[str], Runner]:
+    """A new machine for each job."""
+
+    def start(job: str) -> Runner:
+        folder = tmp_path / job
+        root = folder / "checkout"
+        subprocess.run(["git", "clone", "-q", origin, root], check=True)
+        (root / ".venv/bin").mkdir(parents=True)  # there, and newer than the lock: `make setup` has nothing to do
+        (root / ".venv/bin/activate").write_text("")
+        (root / ".venv/.ready").touch()
+        (folder / "bin").mkdir()
+        (folder / "bin/gh").write_text(f'#!/bin/sh\necho "$@" >> {folder}/gh\n')  # GitHub is out of reach
+        (folder / "bin/gh").chmod(0o755)
+        return Runner(Clone(root), folder)
+
+    return start
 
 
 PRODUCTION = {"secrets.RETRAIN_PUSH_TOKEN": "t0ken", "secrets.MLFLOW_TRACKING_URI": "sqlite:///server.db"}
@@ -124,80 +131,110 @@ EVENTS: dict[str, dict[str, Any]] = {
     },
     "weekly": {"github.event_name": "schedule", "github.event.repository.default_branch": "", **PRODUCTION},
 }
-SAID = {  # the code that `facegan retrain` gave, whether the run was pushed, and whether its model is in service
+SAID = {  # the code of `facegan retrain`, whether there is a second job, and whether that puts a model into service
     "push": ("0", True, True),
-    "push without secrets": ("0", False, False),
+    "push without secrets": ("0", True, False),
     "pull request": ("0", False, False),
     "by hand": ("0", True, True),
-    "by hand on another branch": ("0", True, False),
+    "by hand on another branch": ("0", False, False),
     "weekly": ("4", False, False),  # nothing is new of pictures that are drawn
 }
 
 
 @pytest.mark.parametrize("event", EVENTS)
-def test_every_command_of_the_github_workflow_runs_as_for_its_event(runner: Runner, event: str) -> None:
-    job = YAML(typ="safe").load((REPOSITORY / ".github/workflows/retrain.yml").read_text())["jobs"]
+def test_every_command_of_the_github_workflow_runs_as_for_its_event(
+    runner: Callable[[str], Runner], event: str
+) -> None:
+    jobs = YAML(typ="safe").load((REPOSITORY / ".github/workflows/retrain.yml").read_text())["jobs"]
     context = {"github.ref_name": "main", "github.event.repository.default_branch": "main", "github.token": "t"}
     context |= {"github.repository": "o/r", "github.event.pull_request.number": "7"} | EVENTS[event]
 
-    def value(expression: str) -> str:
+    def value(expression: str) -> Any:
         """Of `a != 'b' && c || ''`, which means the same to Python once it is spelled so."""
-        names = r"\b(?:github|secrets|inputs)(?:\.\w+)+"
-        spelled = re.sub(names, lambda name: repr(context.get(name[0], "")), expression[3:-2])
-        return str(eval(spelled.replace("&&", " and ").replace("||", " or ").strip()))
+        names = r"\b(?:github|secrets|inputs|needs)(?:\.\w+)+"
+        spelled = re.sub(names, lambda name: repr(context.get(name[0], "")), expression)
+        return eval(" ".join(spelled.replace("&&", " and ").replace("||", " or ").split()))
 
-    def run(step: dict[str, Any]) -> int:
-        env = {
-            name: re.sub(r"\$\{\{.*?\}\}", lambda found: value(found[0]), text)
-            for name, text in step.get("env", {}).items()
-        }
+    def run(name: str) -> Runner:
+        """Every command of a job, with no other secrets than it asks for."""
+        machine = runner(name)
+        machine.clone.run("git", "checkout", "-q", value("github.head_ref || github.ref_name"))
+        if name == "release":
+            shutil.copytree(bundle, machine.clone.root / "bundle")
         where = {"GITHUB_SERVER_URL": "https://github.invalid", "GITHUB_REF_NAME": context["github.ref_name"]}
-        return runner.bash(step["run"], **env, **where)
+        for step in jobs[name]["steps"]:
+            env = {
+                variable: re.sub(r"\$\{\{(.*?)\}\}", lambda found: str(value(found[1])), text)
+                for variable, text in step.get("env", {}).items()
+            }
+            if "run" in step:
+                assert machine.bash(step["run"], **env, **where) == 0, machine.file("log")
+        return machine
 
-    branch = value("${{ github.head_ref || github.ref_name }}")
-    runner.clone.run("git", "checkout", "-q", branch)
-    before = runner.clone.run("git", "rev-parse", f"origin/{branch}")
-    for step in job["retrain"]["steps"]:
-        assert "run" not in step or run(step) == 0, runner.file("log")
-    runner.clone.run("git", "fetch", "-q")
-    after = runner.clone.run("git", "rev-parse", f"origin/{branch}")
-    code = re.findall(r"code=(\d+)", runner.file("github_output"))[-1]
-    served = "champion: version" in runner.clone.run("facegan", "models")
-    expected, pushed, serves = SAID[event]
-    assert (code, served) == (expected, serves), runner.file("log")
-    if pushed:
-        assert "dvc.lock" in runner.clone.run("git", "ls-tree", "--name-only", f"origin/{branch}")
-    else:
-        assert after == before
-    assert "# Retraining of" in runner.file("github_step_summary")
-    assert "t0ken" not in runner.file("log") + runner.file("github_step_summary")
-    for step in job["comment"]["steps"] if event == "pull request" else ():
-        assert "run" not in step or run(step) == 0, runner.file("log")
-        if "run" in step:
-            assert "pr comment 7 --repo o/r" in runner.file("gh")
+    train = run("train")
+    bundle = train.clone.root / "bundle"
+    for line in train.file("github_output").splitlines():
+        key, _, said = line.partition("=")
+        context[f"needs.train.outputs.{key}"] = said
+    code, released, serves = SAID[event]
+    assert context["needs.train.outputs.code"] == code, train.file("log")
+    assert "# Retraining of" in train.file("github_step_summary")
+    train.clone.run("git", "fetch", "-q")
+    branch = value("github.head_ref || github.ref_name")
+    assert train.clone.run("git", "rev-parse", f"origin/{branch}") == train.clone.run("git", "rev-parse", branch)
+    assert "champion: version" not in train.clone.run("facegan", "models")
+    assert value(jobs["release"]["if"]) == released
+    if released:
+        release = run("release")
+        assert ("champion: version" in release.clone.run("facegan", "models")) == serves, release.file("log")
+        pushed = release.clone.run("git", "ls-tree", "--name-only", f"origin/{branch}")
+        assert "dvc.lock" in pushed or not serves
+        assert ("**Version 1 is promoted.**" in release.file("github_step_summary")) == serves
+        assert "t0ken" not in release.file("log") + release.file("github_step_summary")
+    if event == "pull request":
+        assert "pr comment 7 --repo o/r" in run("comment").file("gh")
 
 
-GITLAB: dict[str, tuple[str, dict[str, str], int, bool]] = {  # by job: its branch, variables, code, whether it serves
-    "retrain": ("main", {"RETRAIN_PUSH_TOKEN": "t0ken", "MLFLOW_TRACKING_URI": "sqlite:///server.db"}, 0, True),
-    "new-pictures": ("main", {"RETRAIN_PUSH_TOKEN": "t0ken", "MLFLOW_TRACKING_URI": "sqlite:///server.db"}, 4, False),
-    "recipe": ("change", {"RECIPE": "base", "MLFLOW_TRACKING_URI": "sqlite:///server.db"}, 0, False),
-    "merge-request": ("change", {"CI_MERGE_REQUEST_TARGET_BRANCH_NAME": "main"}, 0, False),
+SERVER = {"RETRAIN_PUSH_TOKEN": "t0ken", "MLFLOW_TRACKING_URI": "sqlite:///server.db"}
+GITLAB: dict[str, tuple[str, dict[str, str], int, dict[str, str], bool]] = {
+    # by job: its branch, variables and code, the variables of the release, and whether that puts a model into service
+    "retrain": ("main", {}, 0, SERVER, True),
+    "new-pictures": ("main", {}, 4, SERVER, False),
+    "recipe": ("main", {"RECIPE": "base"}, 0, {}, False),
+    "merge-request": ("change", {"CI_MERGE_REQUEST_TARGET_BRANCH_NAME": "main"}, 0, {}, False),
 }
 
 
 @pytest.mark.parametrize("name", GITLAB)
-def test_every_command_of_the_gitlab_pipeline_runs_as_for_its_event(runner: Runner, origin: Path, name: str) -> None:
+def test_every_command_of_the_gitlab_pipeline_runs_as_for_its_event(
+    runner: Callable[[str], Runner], origin: Path, name: str
+) -> None:
     pipeline = YAML(typ="safe").load((REPOSITORY / ".gitlab-ci.yml").read_text())
-    assert set(GITLAB) == {job for job in pipeline if job != "stages" and not job.startswith(".")}
-    branch, variables, code, serves = GITLAB[name]
-    runner.clone.run("git", "checkout", "-q", "--detach", f"origin/{branch}")  # as GitLab's runner does
-    shared = {key: value for key, value in pipeline[".retrain"]["variables"].items() if not value.startswith("$")}
+    assert {*GITLAB, "release"} == {job for job in pipeline if job != "stages" and not job.startswith(".")}
+    branch, variables, code, production, serves = GITLAB[name]
+    shared = {key: value for key, value in pipeline[".facegan"]["variables"].items() if not value.startswith("$")}
     shared |= {"FACEGAN_BRANCH": branch, "CI_COMMIT_BRANCH": branch, "CI_DEFAULT_BRANCH": "main"}
-    lines = [*pipeline[".retrain"]["before_script"], *pipeline[name]["script"]]
-    script = "\n".join(lines).replace(
-        "https://retrain:$RETRAIN_PUSH_TOKEN@$CI_SERVER_HOST/$CI_PROJECT_PATH.git", str(origin)
-    )
-    assert runner.bash(script, **shared, **variables) == code, runner.file("log")
-    assert code in (0, *pipeline[".retrain"]["allow_failure"]["exit_codes"])
-    assert ("champion: version" in runner.clone.run("facegan", "models")) == serves
-    assert (runner.clone.root / "reports/retrain/report.md").is_file()
+
+    def run(job: str, **variables: str) -> tuple[Runner, int]:
+        machine = runner(job)
+        machine.clone.run("git", "checkout", "-q", "--detach", f"origin/{branch}")  # as GitLab's runner does
+        if job == "release" and (first.clone.root / "bundle").is_dir():
+            shutil.copytree(first.clone.root / "bundle", machine.clone.root / "bundle")
+        script = "\n".join([*pipeline[".facegan"]["before_script"], *pipeline[job]["script"]])
+        own = "https://retrain:$RETRAIN_PUSH_TOKEN@$CI_SERVER_HOST/$CI_PROJECT_PATH.git"
+        return machine, machine.bash(script.replace(own, str(origin)), **shared, **variables)
+
+    first, ended = run(name, **variables)
+    assert ended == code, first.file("log")
+    assert code in (0, *pipeline[".train"]["allow_failure"]["exit_codes"])
+    assert (first.clone.root / "reports/retrain/report.md").is_file()
+    assert "champion: version" not in first.clone.run("facegan", "models")
+    if name == "merge-request":
+        assert name not in {need["job"] for need in pipeline["release"]["needs"]}
+        return
+    assert first.bash("\n".join(pipeline[".train"]["after_script"])) == 0
+    env = first.clone.root / "bundle.env"
+    digest = dict(line.split("=") for line in env.read_text().splitlines()) if env.is_file() else {}
+    release, ended = run("release", **production, **digest)
+    assert ended == 0, release.file("log")
+    assert ("champion: version" in release.clone.run("facegan", "models")) == serves

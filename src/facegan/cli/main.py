@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-from facegan.cli import compare, data, demo, doctor, generate, promote, recipe, retrain, serve, study, upgrade
+from facegan.cli import compare, data, demo, doctor, gc, generate, promote, recipe, retrain, serve, study, upgrade
 from facegan.repository.running import guarded
 
 
@@ -18,7 +18,7 @@ def main() -> None:
     )
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     commands = parser.add_subparsers(required=True, metavar="command")
-    for module in (recipe, upgrade, data, generate, compare, study, promote, retrain, serve, demo, doctor):
+    for module in (recipe, upgrade, data, generate, compare, study, promote, retrain, serve, demo, doctor, gc):
         module.add(commands)
     record = commands.add_parser(
         "record",

@@ -8,10 +8,8 @@ from typing import Any
 from facegan.errors import FaceganError
 from facegan.notify import notify
 from facegan.repository.project import Project
-from facegan.repository.running import add_json, as_json
+from facegan.repository.running import REFUSED, add_json, as_json
 from facegan.tracking.errors import one_line
-
-REFUSED = 3  # the exit code; 1 is an error
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from facegan.errors import FaceganError
 from facegan.repository.project import Project
-from facegan.repository.publish import RUN, SKIP
+from facegan.repository.publish import is_run
 from facegan.repository.tools import git, try_git
 from facegan.tracking.errors import one_line, redact
 
@@ -24,7 +24,7 @@ def branch_to_push(root: Path) -> str:
     git(root, "var", "GIT_COMMITTER_IDENT")  # it says how to set a name and an address
     there = git(root, "ls-remote", "origin", f"refs/heads/{branch}").partition("\t")[0]
     head = git(root, "rev-parse", "HEAD")
-    if there and head != there and not (_own(root) and try_git(root, "rev-parse", "HEAD~1") == there):
+    if there and head != there and not (is_run(root) and try_git(root, "rev-parse", "HEAD~1") == there):
         ahead = try_git(root, "rev-list", "--count", f"{there}..HEAD")
         how = f"has commits that origin lacks ({ahead}): push" if ahead not in ("", "0") else "is behind: pull"
         raise FaceganError(
@@ -34,12 +34,6 @@ def branch_to_push(root: Path) -> str:
         raise FaceganError(f"--push pushes the run and no other commit: push {branch} to origin first")
     git(root, "push", "--quiet", "--dry-run", "origin", f"HEAD:refs/heads/{branch}")
     return branch
-
-
-def _own(root: Path) -> bool:
-    """Whether the last commit is one of a retraining."""
-    changed = set(try_git(root, "show", "--name-only", "--format=", "--relative", "HEAD").splitlines())
-    return try_git(root, "log", "-1", "--format=%s").endswith(SKIP) and changed <= set(RUN)
 
 
 def reach_remote(home: Path, write: bool) -> str | None:

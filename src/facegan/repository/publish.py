@@ -9,6 +9,12 @@ RUN = ("params.yaml", "dvc.lock", "reports/data.json", "reports/evaluate.json") 
 SKIP = "[skip ci]"  # in a commit message: GitHub and GitLab start no retraining for it
 
 
+def is_run(root: Path) -> bool:
+    """Whether the last commit is the run of a retraining, and nothing else."""
+    changed = set(try_git(root, "show", "--name-only", "--format=", "--relative", "HEAD").splitlines())
+    return try_git(root, "log", "-1", "--format=%s").endswith(SKIP) and changed <= set(RUN)
+
+
 def place(root: Path) -> tuple[str, str]:
     """The commit and the branch that HEAD is."""
     return try_git(root, "rev-parse", "HEAD"), try_git(root, "symbolic-ref", "-q", "HEAD")
@@ -32,7 +38,7 @@ def commit_and_push(root: Path, branch: str) -> str:
             git(root, "reset", "--quiet", "--soft", "HEAD~1")
             _put_back(root, there)
         raise FaceganError(
-            f"retrain: {error}; {branch} may have moved while it trained. Nothing was committed or promoted, and what "
+            f"{error}; {branch} may have moved while it trained. Nothing was committed or promoted, and what "
             "was trained is in DVC's cache: `git pull --rebase`, and rerun the command"
         ) from error
     return f"committed the run and pushed it to {branch}"

@@ -17,6 +17,8 @@ from facegan.processes import PARENT, end_with
 from facegan.repository.project import Project
 from facegan.tracking.errors import LOCAL
 
+REFUSED, NOTHING_NEW = 3, 4  # exit codes that tell a result; 1 is an error
+
 
 class Stop:
     """Becomes true when SIGINT or SIGTERM arrives; the second one ends the process at once."""

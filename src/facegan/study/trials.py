@@ -18,7 +18,7 @@ from facegan.files import json_digest, read_json, write_json
 from facegan.params_yaml import parse_params
 from facegan.progress import progress
 from facegan.repository.project import Project
-from facegan.repository.running import Stop
+from facegan.repository.running import Stop, alone
 from facegan.study.executor import Bench, Snapshot, Training
 from facegan.study.results import GIVEN_UP, IMPOSSIBLE, Plan, Result, Trial, apart, entry
 from facegan.study.search import Tried, give_up, suggest
@@ -71,6 +71,10 @@ class Study:
         Raises FaceganError when trainings fail one after another for reasons that are not in their settings.
         """
         folder = self._project.state / "studies" / json_digest(str(self.out.resolve()))[:8]
+        with alone(folder.with_suffix(".lock"), f"study: another study is at work in {self.out}"):
+            self._try_all(folder)
+
+    def _try_all(self, folder: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)  # of a study that was killed
         folder.mkdir(parents=True)
         self._bar = progress(None, self.plan.trials * self.plan.seeds * self.plan.images, "study", "images")

@@ -1,12 +1,17 @@
 """The report of a retraining: what was done, the verdict, and the run beside that of a base revision."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from facegan.errors import FaceganError
 from facegan.files import write_atomic
+from facegan.notify import notify
 from facegan.repository.project import Project
+from facegan.repository.publish import SKIP
+from facegan.repository.running import alone
 from facegan.repository.tools import try_git
 from facegan.tracking.errors import one_line
 
@@ -15,6 +20,7 @@ from facegan.tracking.errors import one_line
 class Story:
     """What has happened so far, for the report."""
 
+    command: str
     base: str  # a commit, which stays when HEAD moves; empty for none
     base_name: str
     steps: list[str] = field(default_factory=list)
@@ -23,20 +29,48 @@ class Story:
     failure: str | None = None
 
     def tell(self, text: str) -> None:
-        print(f"retrain: {text}", flush=True)
+        print(f"{self.command}: {text}", flush=True)
         self.steps.append(text)
 
 
-def write_report(project: Project, folder: Path, story: Story) -> None:
+def story_of(command: str, root: Path, base: str | None) -> Story:
+    """With the commit to compare with, by default the one before this, named as a reader knows it."""
+    if base is None:
+        own = try_git(root, "log", "-1", "--format=%s").endswith(SKIP)
+        base = "HEAD~2" if own else "HEAD~1"
+    commit = try_git(root, "rev-parse", "--verify", f"{base}^{{commit}}")
+    return Story(command, commit, f"{base} ({commit[:8]})" if commit else base)
+
+
+@contextmanager
+def reported(project: Project, folder: Path, story: Story) -> Iterator[None]:
+    """One retraining at a time, with a report of it in ``folder``, whatever happens."""
+    command = story.command
+    with alone(project.state / "retrain.lock", f"{command}: another retraining is running here"):
+        try:
+            (folder / "report.md").unlink(missing_ok=True)  # an earlier one would be taken for this
+            yield
+        except BaseException as error:  # Ctrl-C and a full disk too: the report says so
+            story.failure = one_line(error)
+            if isinstance(error, Exception):
+                notify(f"{command} failed in {project.root.name}: {story.failure}")
+            if isinstance(error, FaceganError):
+                raise FaceganError(f"{command}: {error}") from error
+            raise
+        finally:
+            _write_report(project, folder, story)
+
+
+def _write_report(project: Project, folder: Path, story: Story) -> None:
     """Write the report; one that cannot be written whole changes nothing of how the retraining ended."""
     try:
         print(_write(project, folder, story, compared=True))
     except Exception as error:
-        print(f"retrain: the runs could not be compared: {one_line(error)}", file=sys.stderr)
+        print(f"{story.command}: the runs could not be compared: {one_line(error)}", file=sys.stderr)
         try:
             print(_write(project, folder, story, compared=False))
         except OSError as failed:  # a full disk
-            print(f"retrain: the report cannot be written: {one_line(failed)}", file=sys.stderr)
+            print(f"{story.command}: the report cannot be written: {one_line(failed)}", file=sys.stderr)
 
 
 def _write(project: Project, folder: Path, story: Story, compared: bool) -> Path:
@@ -45,7 +79,7 @@ def _write(project: Project, folder: Path, story: Story, compared: bool) -> Path
     from facegan.runs.revisions import read_revision, read_workspace
 
     commit = try_git(project.root, "rev-parse", "--short", "HEAD") or "no commit"
-    lines = [f"# Retraining of {commit}", ""]
+    lines = [f"# {'Release' if story.command == 'release' else 'Retraining'} of {commit}", ""]
     if story.failure:
         lines += [f"**Failed.** {story.failure}", ""]
     elif story.verdict:

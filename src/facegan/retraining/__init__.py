@@ -1,0 +1,1 @@
+"""From a commit to a judged model: train and report, then release, in one job or in two."""
