@@ -20,6 +20,7 @@ stages:
     cmd: cp params.yaml data
     params: [pictures]
     outs: [data]
+    deps: [code]
   train:
     cmd: mkdir -p model && sort data params.yaml > model/weights && cp params.yaml model/config
     deps: [data]
@@ -45,6 +46,7 @@ def trained(tmp_path: Path) -> Path:
     run(root, "git", "init", "-q", "-b", "main")
     run(root, "dvc", "init", "-q")
     (root / "dvc.yaml").write_text(PIPELINE)
+    (root / "code").write_text("")
     (root / "params.yaml").write_text("seed: 1\npictures: 5\n")
     run(root, "dvc", "repro", "-q")
     run(root, "git", "add", "-A")
@@ -75,6 +77,10 @@ def test_a_run_is_the_same_in_the_other_checkout(trained: Path, checkout: Callab
     assert (root / "model/config").read_text() == "seed: 2\npictures: 5\n"
     assert dvc_status(root) == {}
     assert (root / "dvc.lock").read_bytes() == (trained / "dvc.lock").read_bytes()
+    bundle.remember(root)
+    shutil.rmtree(root / "model")
+    (root / "dvc.lock").unlink()
+    assert "'train' is cached - skipping run" in run(root, "dvc", "repro")
 
 
 def test_what_the_commit_has_stays_in_the_remote(trained: Path, checkout: Callable[[str], Path]) -> None:

@@ -7,6 +7,18 @@ from pathlib import Path
 
 from facegan.cli import compare, data, demo, doctor, gc, generate, promote, recipe, retrain, serve, study, upgrade
 from facegan.repository.running import guarded
+from facegan.startup import leave, start_quickly
+
+
+def command() -> None:
+    """What `facegan` is in a shell."""
+    start_quickly()
+    try:
+        main()
+    except SystemExit as ended:
+        if ended.code is None or isinstance(ended.code, int):
+            leave(ended.code or 0)
+        raise
 
 
 def main() -> None:

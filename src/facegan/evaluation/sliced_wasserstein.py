@@ -9,6 +9,7 @@ from facegan.randomness import generator
 SMALLEST = 16  # pixels: the coarsest level
 PATCH = 7  # pixels
 PATCHES = 32_768  # of each level and set, in all
+OF_A_PICTURE = 128  # of them at most, as in the paper
 DIRECTIONS = 128
 BATCH = 64
 
@@ -30,7 +31,7 @@ class Slices:
 
     def __init__(self, count: int, size: int, seed: int) -> None:
         self.sizes = level_sizes(size)
-        self._per_picture = max(1, PATCHES // count)
+        self._per_picture = min(OF_A_PICTURE, max(1, PATCHES // count))
         source = generator(seed, "sliced wasserstein")
         self._corners = [
             torch.randint(side - PATCH + 1, (2, count, self._per_picture), generator=source) for side in self.sizes

@@ -15,6 +15,7 @@ from typing import Any
 from facegan.errors import FaceganError
 from facegan.processes import PARENT, end_with
 from facegan.repository.project import Project
+from facegan.startup import leave
 from facegan.tracking.errors import LOCAL
 
 REFUSED, NOTHING_NEW = 3, 4  # exit codes that tell a result; 1 is an error
@@ -90,7 +91,7 @@ def run_stage(stage: Callable[[Project], None]) -> None:
     debug = parser.parse_args().debug or bool(os.environ.get("FACEGAN_DEBUG"))
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     end_with(PARENT, lambda: os.kill(os.getpid(), signal.SIGTERM))  # SIGTERM to `dvc` alone leaves its stage running
-    sys.exit(guarded(lambda: stage(Project.find()), debug))
+    leave(guarded(lambda: stage(Project.find()), debug))
 
 
 def guarded(work: Callable[[], None], debug: bool) -> int:

@@ -103,6 +103,12 @@ class Bundle:
                 repo.fetch(self.stages, remote=_REMOTE)  # one that is not what its name says is left out
                 repo.checkout(self.stages)
 
+    def remember(self, root: Path) -> None:
+        """Put its stages into DVC's run cache, as if they had run here; all that they read has to be there."""
+        with _dvc(root, self.folder) as repo:
+            for stage in [stage for name in self.stages for stage in repo.stage.collect(name)]:
+                repo.stage_cache.save(stage)
+
 
 @contextmanager
 def _dvc(root: Path, folder: Path) -> "Iterator[Repo]":

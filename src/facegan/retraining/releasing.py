@@ -28,6 +28,7 @@ def release(project: Project, bundle: Bundle, story: Story, promote: bool) -> in
     step(root, hint, "dvc", "pull", "--run-cache") if remote else step(root, hint, "dvc", "checkout")
     if (found := disagreement(project)) is not None:
         raise FaceganError(found)
+    bundle.remember(root)
     story.tell("the outputs are those that were trained")
     return finish(project, story, began, branch, remote, promote)
 

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from facegan.errors import FaceganError
+from facegan.startup import leave, start_quickly
 from facegan.tracking.errors import one_line
 from facegan.tracking.journal import NAME, Row, read_rows
 from facegan.tracking.lineage import SPEC, RunSpec, environment_tags
@@ -205,6 +206,7 @@ def _size(folder: Path) -> int:
 
 
 def main() -> int:
+    start_quickly()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--experiment", required=True)
@@ -269,4 +271,4 @@ def _follow(folder: Path, server: "Server") -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())
