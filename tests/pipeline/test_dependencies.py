@@ -27,6 +27,7 @@ CANNOT_CHANGE_A_RESULT = {
     "src/facegan/strict_yaml.py": "reads params.yaml as DVC does",
     "src/facegan/errors.py": "one exception",
     "src/facegan/processes.py": "ends what was orphaned",
+    "src/facegan/startup.py": "how a process starts and ends",
     "src/facegan/progress.py": "a bar on the screen",
     "src/facegan/tracking/": "journal and MLflow: views of a training",
     "src/facegan/repository/": "finds the project, reads its parameters, asks git and DVC, prints",

@@ -36,7 +36,8 @@ METRICS = {
         "Sliced Wasserstein distance",
         "lower",
         f"Laplacian pyramid down to {sliced_wasserstein.SMALLEST} pixels, {sliced_wasserstein.PATCHES} patches of "
-        f"{sliced_wasserstein.PATCH} pixels a level, at most {sliced_wasserstein.OF_A_PICTURE} a picture, {sliced_wasserstein.DIRECTIONS} directions, times 1000",
+        f"{sliced_wasserstein.PATCH} pixels a level, at most {sliced_wasserstein.OF_A_PICTURE} of a picture, "
+        f"{sliced_wasserstein.DIRECTIONS} directions, times 1000",
         ALL,
     ),
     "ms_ssim": Metric(
