@@ -7,7 +7,7 @@ import statistics
 import subprocess
 from pathlib import Path
 
-from conftest import Clone, assert_no_row_twice, assert_whole, wait_for
+from conftest import Clone, assert_no_row_twice, assert_whole, kill_group, wait_for
 from servers import free_port, mlflow_server, serving
 from tracking.made import held
 
@@ -67,11 +67,11 @@ def test_experiments_queued_or_not_end_in_the_one_database(finished: Clone, tmp_
     clone.run("dvc", "exp", "run", "-n", "here", "-S", "seed=2")
     clone.run("dvc", "exp", "run", "-n", "first", "--queue", "-S", "seed=3")
     clone.run("dvc", "exp", "run", "-n", "second", "--queue", "-S", "seed=4")
-    clone.run("dvc", "queue", "start", "-j", "2")
-    # Not `dvc queue status`: asked while a worker ends, it may wait for ever.
+    workers = clone.start("dvc", "queue", "start", "-j", "2")  # a worker of DVC's may stay for ever when another ends
     wait_for(
         lambda: all(f"/{name}\n" in clone.run("git", "for-each-ref", "refs/exps") for name in ("first", "second")), 300
     )
+    kill_group(workers)
     by_seed = {run.data.params["seed"]: run for run in clone.runs()}
     assert sorted(by_seed) == ["1", "2", "3", "4"]
     clone.run("dvc", "exp", "apply", "first")

@@ -10,6 +10,7 @@ from typing import Any
 import mlflow
 import pandas as pd
 import pytest
+from mlflow.exceptions import MlflowException
 
 from facegan.files import read_json, sha256
 from facegan.repository.project import EXPORTED, RAW, REPORTS, SHARDS, TRAINED, Project
@@ -186,3 +187,20 @@ def test_the_model_is_loaded_from_mlflow_and_draws(server: Server, run_spec: Run
     model = mlflow.pyfunc.load_model(f"runs:/{run_id}/generator")
     assert len(model.predict(pd.DataFrame([{"n": 3, "seed": 7}]))) == 3
     assert not [name for name in artifacts(MlflowClient(server.uri), run_id) if name.endswith((".pkl", ".pt", ".pth"))]
+
+
+def test_a_data_set_that_another_run_brings_at_the_same_time_is_taken(
+    local: Server, run_spec: RunSpec, project_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLflow's server looks, then inserts: of two at once, one fails."""
+    real, calls = MlflowClient.log_inputs, []
+
+    def raced(client: MlflowClient, *arguments: Any) -> Any:
+        calls.append(arguments)
+        if len(calls) == 1:
+            raise MlflowException("UNIQUE constraint failed: datasets.experiment_id, datasets.name, datasets.digest")
+        return real(client, *arguments)
+
+    monkeypatch.setattr(MlflowClient, "log_inputs", raced)
+    run_id = recorded(local, run_spec, project_root)
+    assert len(calls) == 2 and len(MlflowClient(local.uri).get_run(run_id).inputs.dataset_inputs) == 1

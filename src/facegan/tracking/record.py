@@ -11,6 +11,7 @@ from typing import Any
 import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, LoggedModelStatus
+from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
 from mlflow.types.schema import Array
@@ -164,7 +165,10 @@ def _log_data_set(view: RunView, outputs: Outputs) -> None:
         source=str(source),
         profile=str({"pictures": manifest["pictures"], "size": manifest["size"]}),
     )
-    view.client.log_inputs(view.run_id, [DatasetInput(data_set)])
+    try:
+        view.client.log_inputs(view.run_id, [DatasetInput(data_set)])
+    except MlflowException:  # a server fails when another run brings a new data set at the same time: it is there now
+        view.client.log_inputs(view.run_id, [DatasetInput(data_set)])
 
 
 def _log_model(server: Server, view: RunView, exported: Path, digest: str) -> None:
