@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
 from cli.running import Command
 from facegan.repository.project import Project
@@ -73,7 +74,7 @@ def test_what_was_deleted_goes_for_good_but_not_what_a_version_needs(
     for run in (gone, served):
         client.delete_run(run)
     said = json.loads(facegan("gc", "--older-than", 0, "--json", "--yes").out)
-    assert {"what": "1 runs that were deleted in MLflow", "bytes": 5} in said["items"]
+    assert {"what": "1 run deleted in MLflow", "bytes": 5} in said["items"]
     assert said["removed"] and said["bytes"] == sum(item["bytes"] for item in said["items"])
     experiment = client.get_experiment_by_name("facegan")
     assert experiment is not None
@@ -85,7 +86,44 @@ def test_what_was_deleted_goes_for_good_but_not_what_a_version_needs(
     client.delete_experiment(client.create_experiment("another"))
     client.delete_run(make(client, "later"))
     assert "deleted in MLflow" not in facegan("gc", "--older-than", 1).out
-    assert "1 runs and 1 experiments that were deleted in MLflow" in facegan("gc", "--older-than", 0).out
+    assert "1 run and 1 experiment deleted in MLflow" in facegan("gc", "--older-than", 0).out
+
+
+def test_a_deleted_experiment_with_what_a_version_needs_stays_and_with_it_every_other(
+    finished: Project, facegan: Command, client: MlflowClient
+) -> None:
+    """MLflow's command takes deleted experiments whole, and every deleted run where none is named."""
+    another = client.create_experiment("another", (finished.root / "mlartifacts").as_uri())
+    runs = [client.create_run(another).info.run_id for _ in range(2)]
+    for run in runs:
+        client.set_terminated(run)
+    client.create_registered_model("faces")
+    client.create_model_version("faces", f"{finished.root}/models/export", runs[0])
+    client.delete_experiment(another)
+    assert "in MLflow" not in facegan("gc", "--older-than", 0).out
+    client.restore_experiment(another)
+    for run in runs:
+        client.delete_run(run)
+    assert facegan("gc", "--older-than", 0, "--yes").code == 0
+    assert client.get_run(runs[0]).info.lifecycle_stage == "deleted"
+    with pytest.raises(MlflowException, match="not found"):
+        client.get_run(runs[1])
+    # Now a version's run is all that is deleted, beside an experiment: none could be named.
+    client.delete_experiment(client.create_experiment("third"))
+    assert "in MLflow" not in facegan("gc", "--older-than", 0, "--yes").out
+    assert client.get_run(runs[0]).info.lifecycle_stage == "deleted"
+
+
+def test_a_deleted_model_that_a_version_is_of_is_not_taken_with_the_rest(
+    finished: Project, facegan: Command, client: MlflowClient
+) -> None:
+    assert facegan("register").code == 0
+    (version,) = client.search_model_versions()
+    assert version.source.startswith("models:/m-")
+    client.delete_run(make(client, "gone"))
+    assert "1 run deleted in MLflow" in facegan("gc", "--older-than", 0).out
+    client.delete_logged_model(version.source.removeprefix("models:/"))
+    assert "in MLflow" not in facegan("gc", "--older-than", 0).out
 
 
 def test_nothing_is_looked_at_while_something_is_at_work(finished: Project, facegan: Command) -> None:

@@ -81,7 +81,7 @@ def test_what_a_commit_branch_tag_experiment_or_the_workspace_names_stays(reposi
     project = Project(repository.root, repository.root)
     files, runs = find(project)
     # A directory's two files are of the same bytes, so that each training has one file and one listing.
-    assert files.what.startswith("2 files of DVC's cache") and runs.what.startswith("1 entries of DVC's run cache")
+    assert files.what.startswith("2 files in DVC's cache") and runs.what.startswith("1 run in DVC's run cache")
     assert repository.seeds() == {"1", "2", "3", "4", "5", "6", "7"}  # nothing goes by itself
     for item in (files, runs):
         item.remove()

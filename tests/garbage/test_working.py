@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from facegan.errors import FaceganError
 from facegan.garbage.working import busy, find
 from facegan.repository.project import Project
 from facegan.tracking.lineage import SPEC
@@ -42,6 +43,18 @@ def test_an_unfinished_training_goes_when_it_is_old_and_goes_whole(project: Proj
     item.remove()
     assert not old.exists() and new.is_dir()
     assert len(words(project, 0)) == 1
+
+
+def test_a_training_that_goes_on_meanwhile_is_left_alone(project: Project) -> None:
+    folder = project.state / ("a" * 64)
+    write(folder / "checkpoint.safetensors")
+    lock = write(project.state / "locks" / folder.name)
+    (item,) = find(project, 30)
+    with lock.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(FaceganError, match="is at work again"):
+            item.remove()
+    assert (folder / "checkpoint.safetensors").is_file()
 
 
 def test_rows_that_mlflow_lacks_stay(project: Project) -> None:

@@ -162,6 +162,7 @@ def test_an_object_under_another_ones_name_is_no_output(trained: Path, checkout:
     root = checkout("released")
     with pytest.raises(FaceganError, match="DVC failed"):
         Bundle.open(folder, None).install(root)
+    assert run(root, "git", "status", "--porcelain") == "" and "seed: 1" in (root / "params.yaml").read_text()
     assert "forged" not in [path.read_text() for path in (root / ".dvc").rglob("*") if path.is_file()]
 
 

@@ -11,3 +11,8 @@ class Item:
     what: str
     size: int
     remove: Callable[[], None]
+
+
+def counted(number: int, noun: str) -> str:
+    """1 run, 2 runs."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")

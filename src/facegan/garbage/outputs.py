@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facegan.errors import FaceganError
-from facegan.garbage import Item
+from facegan.garbage import Item, counted
 from facegan.repository.project import Project
 from facegan.strict_yaml import read_yaml
 from facegan.tracking.errors import one_line
@@ -37,15 +37,16 @@ def find(project: Project) -> Iterator[Item]:
             used = {identity.value for found in named.values() for identity in found}
             spare = [path for path in cache.glob("??/*") if path.parent.name + path.name not in used]
             if spare:
+                files = counted(len(spare), "file")
                 yield Item(
-                    f"{len(spare):,} files of DVC's cache that no commit, branch, tag, experiment or workspace names",
+                    f"{files} in DVC's cache that no commit, branch, tag, experiment or workspace names",
                     sum(path.stat().st_size for path in spare),
                     lambda: _collect(project.home),
                 )
             entries = [path for path in _run_cache(repo).glob("??/*/*") if not _outputs(path) <= used]
             if entries:
                 yield Item(
-                    f"{len(entries):,} entries of DVC's run cache, of such outputs",
+                    f"{counted(len(entries), 'run')} in DVC's run cache with such outputs",
                     sum(path.stat().st_size for path in entries),
                     lambda: _drop(entries),
                 )

@@ -13,9 +13,10 @@ from urllib.request import url2pathname
 
 from mlflow import MlflowClient
 from mlflow.entities import Run, ViewType
+from mlflow.exceptions import MlflowException
 
 from facegan.errors import FaceganError
-from facegan.garbage import Item
+from facegan.garbage import Item, counted
 from facegan.garbage.working import size_of
 from facegan.repository.project import Project
 from facegan.tracking.view import LINEAGE, SAME, Server, is_whole
@@ -30,7 +31,8 @@ def find(project: Project, days: float) -> Iterator[Item]:
     experiment = client.get_experiment_by_name(server.experiment)
     if experiment is None:
         return
-    needed = {version.run_id for version in _pages(client.search_model_versions)}
+    versions = list(_pages(client.search_model_versions))
+    needed = {version.run_id for version in versions}
     before = time.time() * 1000 - days * _MS_A_DAY
     runs = list(_pages(partial(client.search_runs, [experiment.experiment_id])))
     whole = {run.data.tags.get(LINEAGE) for run in runs if is_whole(run) and SAME not in run.data.tags}
@@ -46,7 +48,8 @@ def find(project: Project, days: float) -> Iterator[Item]:
             continue
         what = f"run {info.run_id[:8]} ({info.run_name}): {why}; MLflow keeps it as deleted"
         yield Item(what, 0, partial(client.delete_run, info.run_id))
-    yield from _deleted(server, client, needed, before)
+    if all(_model_is_there(client, version.source or "") for version in versions):
+        yield from _deleted(server, client, needed, before)
     locks = re.compile(rf"{re.escape(project.params().promotion.model)}\.deciding\.\d+")
     for model in _pages(client.search_registered_models):
         if locks.fullmatch(model.name):
@@ -55,7 +58,11 @@ def find(project: Project, days: float) -> Iterator[Item]:
 
 
 def _deleted(server: Server, client: MlflowClient, needed: set[str], before: float) -> Iterator[Item]:
-    """Of a database that is reached without a server: MLflow's own `gc` removes them for good."""
+    """Of a database that is reached without a server: MLflow's own `gc` removes them for good.
+
+    That takes every deleted experiment with its runs and every deleted model, whatever it is asked for, so nothing is
+    removed while one of these should stay.
+    """
     if server.uri.startswith(("http://", "https://")):
         return
     gone = list(_pages(partial(client.search_experiments, view_type=ViewType.DELETED_ONLY)))
@@ -63,13 +70,26 @@ def _deleted(server: Server, client: MlflowClient, needed: set[str], before: flo
     among = [experiment.experiment_id for experiment in gone] + alive
     deleted = list(_pages(partial(client.search_runs, among, run_view_type=ViewType.DELETED_ONLY)))
     runs = [run for run in deleted if run.info.run_id not in needed and (run.info.end_time or 0) < before]
-    kept = {run.info.experiment_id for run in deleted} - {run.info.experiment_id for run in runs}
+    kept = {run.info.experiment_id for run in deleted if run not in runs}
     if any(experiment.last_update_time > before or experiment.experiment_id in kept for experiment in gone):
-        return  # MLflow's command takes every deleted experiment
-    if runs or gone:
-        also = f" and {len(gone):,} experiments" if gone else ""
-        what = f"{len(runs):,} runs{also} that were deleted in MLflow"
+        return
+    if runs:  # with none named it would take every deleted run
+        also = f" and {counted(len(gone), 'experiment')}" if gone else ""
+        what = f"{counted(len(runs), 'run')}{also} deleted in MLflow"
         yield Item(what, sum(map(_artifacts, runs)), partial(_purge, server, [run.info.run_id for run in runs]))
+
+
+def _model_is_there(client: MlflowClient, source: str) -> bool:
+    """Whether the logged model that a version's files are of, if they are of one, was not deleted."""
+    if not source.startswith("models:/m-"):
+        return True
+    try:
+        client.get_logged_model(source.removeprefix("models:/"))
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return False
+    return True
 
 
 def _purge(server: Server, runs: list[str]) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from facegan.garbage import Item
 from facegan.processes import began
 from facegan.repository.project import Project
+from facegan.repository.running import alone
 from facegan.tracking.feed import OUTBOX, unsent
 
 _DAY = 24 * 3600
@@ -44,7 +45,8 @@ def find(project: Project, days: float) -> Iterator[Item]:
         folder = checkpoint.parent
         if folder not in waiting and (written := _written(folder)) < before:
             age = (time.time() - written) / _DAY
-            yield _folder(folder, f"unfinished training {folder.name[:8]}, last at work {age:.0f} days ago")
+            what = f"unfinished training {folder.name[:8]}, last at work {age:.0f} days ago"
+            yield Item(what, size_of(folder), partial(_remove_training, state, folder))
     for folder in sorted(state.glob(f"{OUTBOX}/*")):
         if folder not in waiting:
             yield _folder(folder, f"journal {folder.name[:8]}, which MLflow has whole")
@@ -58,6 +60,12 @@ def find(project: Project, days: float) -> Iterator[Item]:
 def size_of(folder: Path) -> int:
     """Bytes of all files below a folder."""
     return sum(path.lstat().st_size for path in folder.rglob("*") if not path.is_dir())
+
+
+def _remove_training(state: Path, folder: Path) -> None:
+    """Under the lock that its training takes: one that has begun meanwhile keeps it."""
+    with alone(state / "locks" / folder.name, f"gc: {folder} is at work again; rerun the command when it is done"):
+        shutil.rmtree(folder)
 
 
 def _folder(folder: Path, what: str) -> Item:

@@ -1,5 +1,6 @@
 """The run of a retraining, committed and pushed: its own files, and nothing else."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from facegan.errors import FaceganError
@@ -36,7 +37,7 @@ def commit_and_push(root: Path, branch: str) -> str:
     except FaceganError as error:
         if changed:
             git(root, "reset", "--quiet", "--soft", "HEAD~1")
-            _put_back(root, there)
+            put_back(root, there)
         raise FaceganError(
             f"{error}; {branch} may have moved while it trained. Nothing was committed or promoted, and what "
             "was trained is in DVC's cache: `git pull --rebase`, and rerun the command"
@@ -44,11 +45,11 @@ def commit_and_push(root: Path, branch: str) -> str:
     return f"committed the run and pushed it to {branch}"
 
 
-def _put_back(root: Path, names: list[str]) -> None:
-    """As the commit has them: the same command makes them again, from DVC's cache."""
+def put_back(root: Path, names: Sequence[str]) -> None:
+    """Files of a run as the commit has them: the same command makes them again, from DVC's cache or a bundle."""
     for name in names:
         git(root, "reset", "--quiet", "--", name)
         if committed(root, "HEAD", name):
             git(root, "checkout", "--quiet", "HEAD", "--", name)
         else:
-            (root / name).unlink()
+            (root / name).unlink(missing_ok=True)

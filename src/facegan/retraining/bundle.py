@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from facegan.errors import FaceganError
 from facegan.files import new_folder, sha256, write_atomic, write_json
-from facegan.repository.publish import RUN, is_run
+from facegan.repository.publish import RUN, is_run, put_back
 from facegan.repository.tools import committed, git
 from facegan.strict_yaml import read_yaml
 from facegan.tracking.errors import one_line
@@ -91,17 +91,22 @@ class Bundle:
         return cls(folder, index.commit, index.base, index.stages)
 
     def install(self, root: Path) -> None:
-        """Put the run into a checkout of its commit; with its outputs. Raises FaceganError."""
+        """Put the run into a checkout of its commit, with its outputs. Raises FaceganError, its files put back."""
         head = git(root, "rev-parse", "HEAD")
         if head != self.commit and not (is_run(root) and git(root, "rev-parse", "HEAD~1") == self.commit):
             raise FaceganError(f"it was trained from {self.commit[:8]}, but HEAD is {head[:8]}; retrain from there")
         for name in RUN:
             if (self.folder / "project" / name).is_file():
                 write_atomic(root / name, (self.folder / "project" / name).read_bytes())
-        if self.stages:
+        if not self.stages:
+            return
+        try:
             with _dvc(root, self.folder) as repo:
                 repo.fetch(self.stages, remote=_REMOTE)  # one that is not what its name says is left out
                 repo.checkout(self.stages)
+        except BaseException:
+            put_back(root, RUN)
+            raise
 
     def remember(self, root: Path) -> None:
         """Put its stages into DVC's run cache, as if they had run here; all that they read has to be there."""
@@ -138,6 +143,6 @@ def _changed(root: Path) -> list[str]:
 
 
 def _files(folder: Path) -> list[str]:
-    """Relative POSIX names of all that is no folder, a link too."""
+    """Relative POSIX names of all files and links."""
     paths = (path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
     return sorted(PurePosixPath(path.relative_to(folder)).as_posix() for path in paths)

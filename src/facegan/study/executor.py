@@ -245,7 +245,7 @@ class Bench:
             lines = re.split(r"[\r\n]+", file.read().decode(errors="replace"))
         told = [line.strip().removeprefix("error: ") for line in lines if line.strip().startswith("error: ")]
         told = told or [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
-        return f"{told[-1] if told else 'it ended without a word'} (see {self._log})"
+        return f"{told[-1] if told else 'it exited without an error message'} (see {self._log})"
 
     def _key(self, training: Training) -> str | None:
         if not (self._copy.root / SHARDS / MANIFEST).is_file():
