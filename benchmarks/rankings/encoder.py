@@ -1,8 +1,8 @@
 """Train the face encoder of ``facegan.evaluation.face_network`` on drawn faces, from nothing but this code.
 
 ``python -m benchmarks.rankings.encoder --out FILE`` takes about five minutes on one core, and gives the same bytes each
-time on one kind of processor. The encoder learns two things at once: what a face was drawn from, in pictures that are
-turned, shifted, recoloured and made worse; and how each picture was made worse.
+time on processors with AVX-512; without it, bf16 takes hours. The encoder learns two things at once: what a face was
+drawn from, in pictures that are turned, shifted, recoloured and made worse; and how each picture was made worse.
 """
 
 import argparse

@@ -293,11 +293,14 @@ def test_a_store_that_fails_is_an_error_and_no_decision(
     assert facegan("promote").code == 0  # when it is back
 
 
-def test_weights_that_were_rolled_back_are_refused_under_any_number(registered: Project, facegan: Command) -> None:
+def test_weights_that_were_rolled_back_are_refused_under_any_number(
+    registered: Project, facegan: Command, told: list[str]
+) -> None:
     facegan("promote")
     another(registered, facegan, 10.0)
     facegan("promote")
     facegan("rollback", "--reason", "it squints")
+    assert told[-1].startswith("facegan: rolled back: version 1 is in service again") and "it squints" in told[-1]
     change(registered, data__seed=7)  # another lineage around the same weights
     another(registered, facegan, 20.0)
     refused = facegan("promote")

@@ -35,7 +35,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     rollback = commands.add_parser(
         "rollback",
         help="go back to the model before",
-        description="Put the version back into service that the champion replaced. It will not be promoted again.",
+        description="Put the version that the champion replaced back into service. The weights of the champion will not be "
+        "promoted again.",
     )
     rollback.add_argument("--reason", default="no reason was given", help="is kept with the decision")
     rollback.set_defaults(run=lambda options: _guarded(_rollback, options))
@@ -83,7 +84,9 @@ def _rollback(options: argparse.Namespace) -> None:
         raise FaceganError(f"rollback: version {champion.number} is the first; there is nothing to go back to")
     if not registry.decide(Decision("roll back", before.number, champion.number, (options.reason,)), champion.number):
         raise FaceganError("rollback: the champion has changed meanwhile; nothing was done")
-    print(f"rollback: version {before.number} is in service again, and {champion.number} is not")
+    told = f"version {before.number} is in service again, and {champion.number} is not"
+    notify(f"{registry.name}: rolled back: {told} ({options.reason})")
+    print(f"rollback: {told}")
 
 
 def _models(options: argparse.Namespace) -> None:
