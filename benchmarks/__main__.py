@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import evaluation, overhead, pictures, pipeline, preprocess, serving, training
+from benchmarks import evaluation, overhead, pictures, pipeline, preprocess, serving, together, training
 from facegan.training.device import choose_device, describe
 
 Rows = list[tuple[str, str, str]]
@@ -15,7 +15,18 @@ Rows = list[tuple[str, str, str]]
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    groups = ["training", "networks", "overhead", "preprocess", "memory", "evaluation", "serving", "pipeline", "tests"]
+    groups = [
+        "training",
+        "networks",
+        "together",
+        "overhead",
+        "preprocess",
+        "memory",
+        "evaluation",
+        "serving",
+        "pipeline",
+        "tests",
+    ]
     parser.add_argument("--only", choices=groups, action="append")
     parser.add_argument("--pictures", type=Path, help="a folder or archive of JPEG pictures; default: drawn ones")
     parser.add_argument("--count", type=int, default=100_000, help="pictures of the memory measurement")
@@ -26,7 +37,8 @@ def main() -> None:
         files = pictures.jpeg_folder(Path(temporary), 12_000, options.pictures)
         benchmarks: dict[str, Callable[[], Rows]] = {
             "training": lambda: training.measure(Path(temporary), device),
-            "networks": lambda: training.networks(Path(temporary, "networks"), device),
+            "networks": lambda: training.networks(device),
+            "together": together.measure,
             "overhead": lambda: overhead.measure(device),
             "preprocess": lambda: preprocess.measure(files),
             "memory": lambda: preprocess.memory(files, options.count),

@@ -10,9 +10,10 @@ import torch
 from facegan.data.labels import Labels
 from facegan.params_yaml import load_params
 from facegan.tracking.journal import Journal
-from facegan.training import loop
+from facegan.training import engine
 from facegan.training.device import make_deterministic
 from facegan.training.judge import Judgement
+from facegan.training.loop import Training
 from facegan.training.working import WorkingFolder
 
 
@@ -22,7 +23,7 @@ def measure(device: torch.device, kimg: float = 12) -> list[tuple[str, str, str]
     params = load_params(Path("recipes/base.yaml"))
     train = params.train.model_copy(update={"duration": f"{kimg} kimg"})
     inside = 0.0
-    original = loop.train_step
+    original = engine.train_step
 
     def timed(*arguments: object) -> torch.Tensor:
         nonlocal inside
@@ -33,13 +34,22 @@ def measure(device: torch.device, kimg: float = 12) -> list[tuple[str, str, str]
         inside += time.perf_counter() - began
         return result
 
-    with tempfile.TemporaryDirectory() as folder, patch.object(loop, "train_step", timed):
+    with tempfile.TemporaryDirectory() as folder, patch.object(engine, "train_step", timed):
         images = torch.randint(0, 256, (4000, 64, 64, 3), dtype=torch.uint8)
         with Journal(Path(folder)) as journal:
-            training = loop.Training(
-                params.model, train, 1, images, Labels.none(len(images)), device, WorkingFolder(Path(folder)), journal,
-                judge=lambda _: Judgement(0.0), stopping=lambda: False, checkpoint_seconds=10,
-            )  # fmt: skip
+            training = Training(
+                model=params.model,
+                train=train,
+                seed=1,
+                images=images,
+                labels=Labels.none(len(images)),
+                device=device,
+                folder=WorkingFolder(Path(folder)),
+                journal=journal,
+                judge=lambda _: Judgement(0.0),
+                stopping=lambda: False,
+                checkpoint_seconds=10,
+            )
             began = time.perf_counter()
             training.run()
             total = time.perf_counter() - began

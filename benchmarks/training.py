@@ -1,7 +1,6 @@
 """Training rate against the plain loop and against the machine's matrix-multiply limit, in one run."""
 
 import statistics
-import tempfile
 import time
 from pathlib import Path
 
@@ -13,13 +12,8 @@ from facegan.params import ModelParams, TrainParams
 from facegan.params_yaml import load_params, parse_params
 from facegan.repository.recipes import recipe
 from facegan.repository.yaml_file import text
-from facegan.tracking.journal import Journal
 from facegan.training.device import make_deterministic
-from facegan.training.judge import Judgement
-from facegan.training.loop import Training
-from facegan.training.state import TrainingState
-from facegan.training.step import COLUMNS
-from facegan.training.working import WorkingFolder
+from facegan.training.engine import Engine
 
 GFLOP_PER_IMAGE = 2.27  # a whole step at 64x64 with 64 base channels, D frozen in G's turn
 ROUNDS = 5
@@ -43,30 +37,25 @@ def peak(dtype: torch.dtype, device: torch.device) -> float:
 class Ours:
     """The product's own step, batches from memory included."""
 
-    def __init__(self, folder: Path, model: ModelParams, train: TrainParams, device: torch.device) -> None:
+    def __init__(self, model: ModelParams, train: TrainParams, device: torch.device) -> None:
         images = torch.randint(0, 256, (4000, 64, 64, 3), dtype=torch.uint8)
-        working = WorkingFolder(folder)
-        self.training = Training(
-            model,
-            train,
-            1,
-            images,
-            Labels.none(len(images)),
-            device,
-            working,
-            Journal(folder),
-            judge=lambda _: Judgement(0.0),
+        self.training = Engine(
+            model=model,
+            train=train,
+            seed=1,
+            images=images,
+            labels=Labels.none(len(images)),
+            device=device,
             stopping=lambda: False,
         )
-        rows = self.training.plan.steps_per_tick
-        self.state = TrainingState.start(model, train, 64, (), 1, rows, len(COLUMNS), device)
+        self.state = self.training.fresh()
         self.device = device
 
     def run(self, steps: int) -> float:
         _wait(self.device)
         began = time.perf_counter()
         for _ in range(steps):
-            self.training._step(self.state)
+            self.training.step(self.state)
         _wait(self.device)
         return steps * self.training.per_step / (time.perf_counter() - began)
 
@@ -80,7 +69,7 @@ def dcgan(precision: str, batch: int) -> tuple[ModelParams, TrainParams]:
     return ModelParams.model_validate({**values, **wide}), TrainParams.model_validate(train)
 
 
-def networks(folder: Path, device: torch.device) -> list[tuple[str, str, str]]:
+def networks(device: torch.device) -> list[tuple[str, str, str]]:
     """A recipe of every network at 64x64: rate, and what part of conv-64's that is, in alternating rounds."""
     make_deterministic(device)
     batch, steps = (256, 20) if device.type == "cuda" else (16, 1)
@@ -88,7 +77,7 @@ def networks(folder: Path, device: torch.device) -> list[tuple[str, str, str]]:
     for name in ("conv-64", "keras-64", "wgan-gp-64", "hinge-sn-64", "stylegan2-64", "r3gan-64"):
         params = parse_params(text(recipe(Path(), name)))
         train = params.train.model_copy(update={"batch": batch})
-        contender = contenders[name] = Ours(folder / name, params.model, train, device)
+        contender = contenders[name] = Ours(params.model, train, device)
         players = (contender.state.generator, contender.state.discriminator)
         parameters[name] = [sum(weight.numel() for weight in player.parameters()) / 1e6 for player in players]
     rates: dict[str, list[float]] = {name: [] for name in contenders}
@@ -118,20 +107,19 @@ def measure(folder: Path, device: torch.device) -> list[tuple[str, str, str]]:
     precisions = ("bf16",) if gpu else ("fp32", "bf16")
     torch.use_deterministic_algorithms(False)
     plain = PlainLoop(folder, batch, device, workers=8 if gpu else 2)
-    with tempfile.TemporaryDirectory() as temporary:
-        ours = {name: Ours(Path(temporary, name), *dcgan(name, batch), device) for name in precisions}
-        peaks = {"fp32": torch.float32, "bf16": torch.bfloat16}
-        rates: dict[str, list[float]] = {name: [] for name in ("plain", *ours)}
-        limits: dict[str, list[float]] = {name: [] for name in ours}
-        for _ in range(ROUNDS):
-            plain.run(AHEAD)
-            rates["plain"].append(plain.run(steps))
-            torch.use_deterministic_algorithms(True)
-            for name, contender in ours.items():
-                contender.run(2)
-                rates[name].append(contender.run(steps))
-                limits[name].append(peak(peaks[name], device) / GFLOP_PER_IMAGE)
-            torch.use_deterministic_algorithms(False)
+    ours = {name: Ours(*dcgan(name, batch), device) for name in precisions}
+    peaks = {"fp32": torch.float32, "bf16": torch.bfloat16}
+    rates: dict[str, list[float]] = {name: [] for name in ("plain", *ours)}
+    limits: dict[str, list[float]] = {name: [] for name in ours}
+    for _ in range(ROUNDS):
+        plain.run(AHEAD)
+        rates["plain"].append(plain.run(steps))
+        torch.use_deterministic_algorithms(True)
+        for name, contender in ours.items():
+            contender.run(2)
+            rates[name].append(contender.run(steps))
+            limits[name].append(peak(peaks[name], device) / GFLOP_PER_IMAGE)
+        torch.use_deterministic_algorithms(False)
     median = {name: statistics.median(values) for name, values in rates.items()}
     rows = [("plain loop, images/s", f"{median['plain']:.0f}", "")]
     aims = {"fp32": "1.3", "bf16": "10" if gpu else "2.3"}

@@ -16,7 +16,6 @@ from facegan.evaluation.last import score_last
 from facegan.evaluation.metrics import scores_of
 from facegan.evaluation.reference import SCORING_SEED, reference
 from facegan.evaluation.report import write_report
-from facegan.evaluation.sharing import Processes
 from facegan.evaluation.suite import Real, evaluate_generator
 from facegan.exporting.model import LAST, load_trained
 from facegan.files import new_folder, write_json
@@ -24,6 +23,7 @@ from facegan.progress import progress
 from facegan.repository.distributed import device_of, several
 from facegan.repository.project import REPORTS, SHARDS, TRAINED, Project
 from facegan.repository.running import run_stage
+from facegan.sharing import Processes
 from facegan.training.device import choose_device, describe, make_deterministic
 
 

@@ -1,7 +1,13 @@
-"""Train: shards to a generator and a discriminator, resumable to the bit, shown in MLflow as it goes."""
+"""Train: shards to a generator and a discriminator, resumable to the bit, shown in MLflow as it goes.
+
+Several processes train as one, to the bit: FACEGAN_PROCESSES=4 starts them, one for each GPU, or torchrun does. They
+share the microbatches of a batch (train.microbatch).
+"""
 
 import os
+import signal
 import sys
+from typing import Any
 
 import torch
 
@@ -10,29 +16,59 @@ from facegan.data.labels import Labels
 from facegan.data.manifest import read_manifest
 from facegan.errors import FaceganError
 from facegan.files import sha256
+from facegan.params import Params
 from facegan.randomness import Inputs
+from facegan.repository.distributed import device_of, process_count, several
 from facegan.repository.project import REPORTS, SHARDS, TRAINED, Project
 from facegan.repository.running import Stop, run_stage
+from facegan.sharing import Processes
 from facegan.tracking.feed import Feed, remove, set_aside
 from facegan.tracking.journal import DIVERGED, OUT_OF_MEMORY, Journal
 from facegan.tracking.lineage import RunSpec, attempt_of, environment, read_trained, training_key, write_trained
 from facegan.training.device import choose_device, describe, make_deterministic
+from facegan.training.engine import Engine, NotFinite, Stopped
 from facegan.training.judge import build_judge
-from facegan.training.loop import NotFinite, Stopped, Training
+from facegan.training.loop import Training
 from facegan.training.outputs import write_history, write_models
+from facegan.training.update import refuse_to_share
 from facegan.training.working import hold, unfinished
 
 
 def train(project: Project) -> None:
     params = project.params()
+    refuse_to_share(params.train, process_count())
+    stop = Stop()
+    with several("pipeline.train") as processes:
+        try:
+            _train(project, params, processes, stop)
+        except Stopped:
+            if processes.rank == 0:
+                print("train: stopped, its state is saved; rerun `dvc repro` to resume", flush=True)
+            sys.exit(128 + (stop.signal or signal.SIGTERM))
+
+
+def _train(project: Project, params: Params, processes: Processes, stop: Stop) -> None:
     manifest = read_manifest(project.root / SHARDS)
     size = manifest["size"]
     key = training_key(params, (shard["sha256"] for shard in manifest["shards"]), project.code("train"))
-    device = choose_device(os.environ.get("FACEGAN_DEVICE"))
+    processes.agree("training", key)
+    device = choose_device(device_of(processes))
     make_deterministic(device)
-    stop = Stop()
     pictures = load_split(project.root / SHARDS, "train")
     labels = Labels.to_train(pictures, params.model.labels, manifest)
+    shared: dict[str, Any] = {
+        "model": params.model,
+        "train": params.train,
+        "seed": params.seed,
+        "images": pictures.images,
+        "labels": labels,
+        "device": device,
+        "stopping": stop,
+        "processes": processes,
+    }
+    if processes.rank > 0:
+        Engine(**shared).run()
+        return
 
     with hold(project.state, key) as folder:
         if others := unfinished(project.state, key):
@@ -41,33 +77,19 @@ def train(project: Project) -> None:
         spec = RunSpec.of(params, key, size, attempt_of(project.home, attempt), project.tags())
         spec.write(folder.path)
         with Journal(folder.path) as journal:
-            journal.write("start", environment=environment(describe(device), torch.get_num_threads()))
+            where = environment(describe(device), torch.get_num_threads())
+            journal.write("start", environment=where, processes=processes.count)
             feed = Feed(folder.path, *project.tracking())
             status, why, generator = "FAILED", None, None
             try:
-                training = Training(
-                    params.model,
-                    params.train,
-                    params.seed,
-                    pictures.images,
-                    labels,
-                    device,
-                    folder,
-                    journal,
-                    judge=build_judge(
-                        params.train.judge,
-                        pictures.images,
-                        Inputs(params.model.latent, labels.table),
-                        params.seed,
-                        project.home,
-                        device,
-                    ),
-                    stopping=stop,
-                    checkpoint_seconds=_checkpoint_seconds(),
-                )
+                inputs = Inputs(params.model.latent, labels.table)
+                judge = build_judge(params.train.judge, pictures.images, inputs, params.seed, project.home, device)
+                seconds = _checkpoint_seconds()
+                training = Training(**shared, folder=folder, journal=journal, judge=judge, checkpoint_seconds=seconds)
+                together = f" in {processes.count} processes" if processes.count > 1 else ""
                 print(
                     f"train: {params.model.network} at {size}x{size}, {len(pictures):,} pictures, "
-                    f"{params.train.duration}, on {device}; a line every {params.train.tick}",
+                    f"{params.train.duration}, on {device}{together}; a line every {params.train.tick}",
                     flush=True,
                 )
                 state = training.run()
@@ -81,13 +103,12 @@ def train(project: Project) -> None:
             except torch.OutOfMemoryError as error:
                 why = OUT_OF_MEMORY
                 raise FaceganError(
-                    "train: the GPU's memory does not hold the pictures and a batch; lower train.batch, or set "
+                    "train: the GPU's memory does not hold the pictures and a batch; lower train.microbatch, or set "
                     "FACEGAN_DEVICE=cpu"
                 ) from error
             except Stopped:
                 status = "KILLED"
-                print("train: stopped, its state is saved; rerun `dvc repro` to resume", flush=True)
-                sys.exit(128 + stop.signal)
+                raise
             finally:
                 journal.write("end", status=status, generator=generator, why=why)
                 everything_sent = feed.finish()

@@ -17,8 +17,9 @@ from facegan.randomness import Inputs
 from facegan.repository.recipes import recipe
 from facegan.repository.yaml_file import text
 from facegan.tracking.journal import Journal
+from facegan.training.engine import Plan
 from facegan.training.judge import build_judge
-from facegan.training.loop import Plan, Training
+from facegan.training.loop import Training
 from facegan.training.outputs import write_models
 from facegan.training.schedule import images_in
 from facegan.training.working import WorkingFolder
@@ -77,8 +78,19 @@ def test_it_trains_and_is_exported_as_it_was_trained(name: str, tmp_path: Path) 
     judge = build_judge("fd_random", images, Inputs(params.model.latent, labels.table), 1, ROOT, CPU)
     with Journal(tmp_path / "work") as journal:
         folder = WorkingFolder(tmp_path / "work")
-        training = Training(params.model, params.train, 1, images, labels, CPU, folder, journal, judge, lambda: False)
-        start = training._fresh()
+        training = Training(
+            model=params.model,
+            train=params.train,
+            seed=1,
+            images=images,
+            labels=labels,
+            device=CPU,
+            folder=folder,
+            journal=journal,
+            judge=judge,
+            stopping=lambda: False,
+        )
+        start = training.fresh()
         state = training.run()
         write_models(training, state, "key", tmp_path / "models")
     assert state.step == 3

@@ -8,12 +8,10 @@ what is played was drawn before the clock started.
 
 import copy
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -116,8 +114,8 @@ def _copied(state: TrainingState) -> TrainingState:
 
 def _upload_by_tick(contender: Contender, bench: Bench) -> Iterator[Row]:
     """One upload for many steps instead of several small ones in each."""
-    with tempfile.TemporaryDirectory() as folder, products(contender.precision):
-        runner = Runner(contender.params(bench.tiny), bench, Path(folder))
+    with products(contender.precision):
+        runner = Runner(contender.params(bench.tiny), bench)
         tape = _recorded(runner, bench)
         usual = runner.rates()
         with tape.playing():
@@ -130,15 +128,15 @@ def _upload_by_tick(contender: Contender, bench: Bench) -> Iterator[Row]:
                 step.train_step(state, runner.training.train, runner.training.draws)
                 state.step += 1
 
-            with patch.object(runner.training, "_step", one_step):
+            with patch.object(runner.training, "step", one_step):
                 rates = runner.rates()
         yield _row(usual, rates)
 
 
 def _channels_first(contender: Contender, bench: Bench) -> Iterator[Row]:
-    with tempfile.TemporaryDirectory() as folder, products(contender.precision):
-        usual = Runner(contender.params(bench.tiny), bench, Path(folder, "usual"))
-        other = Runner(contender.params(bench.tiny), bench, Path(folder, "other"))
+    with products(contender.precision):
+        usual = Runner(contender.params(bench.tiny), bench)
+        other = Runner(contender.params(bench.tiny), bench)
         for network in (other.state.generator, other.state.discriminator, other.state.average):
             network.to(memory_format=torch.contiguous_format)
         rates = usual.rates()
@@ -151,8 +149,8 @@ def _graph(contender: Contender, bench: Bench) -> Iterator[Row]:
 
     Of a lazy penalty's two kinds of steps, the one without is captured.
     """
-    with tempfile.TemporaryDirectory() as folder, products(contender.precision):
-        runner = Runner(contender.params(bench.tiny), bench, Path(folder))
+    with products(contender.precision):
+        runner = Runner(contender.params(bench.tiny), bench)
         runner.steps(runner.every)
         with _Captured(runner, bench) as captured:
             exact = captured.is_exact()
@@ -185,13 +183,15 @@ class _Captured:
 
     def __enter__(self) -> "_Captured":
         @contextmanager
-        def already_seeded(self: object, number: int) -> Iterator[None]:
-            yield  # a capture may not seed: the default generator is seeded before each step instead
+        def left_alone(self: object) -> Iterator[None]:
+            yield
 
         with ExitStack() as stack:
             stack.enter_context(self.tape.playing())
             stack.enter_context(patch.object(step, "set_rate", lambda *_: None))  # rates are tensors already
-            stack.enter_context(patch.object(draws.Draws, "inside_networks", already_seeded))
+            # A capture may not seed: the default generator is seeded before each step instead.
+            stack.enter_context(patch.object(draws.Draws, "inside_networks", left_alone))
+            stack.enter_context(patch.object(draws.Draws, "seed_networks", lambda *_: None))
             self._warm_up()
             self.start = [value.clone() for value in _tensors(self.state)]
             self.tape.place(0)
@@ -263,8 +263,8 @@ def _tensors(state: TrainingState) -> list[torch.Tensor]:
 
 def _compiled(contender: Contender, bench: Bench) -> Iterator[Row]:
     """`torch.compile` of both networks; double backward cannot be compiled, so a penalty's update stays eager."""
-    with tempfile.TemporaryDirectory() as folder, products(contender.precision):
-        runner = Runner(contender.params(bench.tiny), bench, Path(folder))
+    with products(contender.precision):
+        runner = Runner(contender.params(bench.tiny), bench)
         if runner.training.train.penalised:
             yield {"skipped": "its penalty is differentiated twice, which torch.compile cannot do"}
             return

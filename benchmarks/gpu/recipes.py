@@ -12,6 +12,7 @@ from facegan.params_yaml import parse_params
 from facegan.repository.recipes import names, recipe
 from facegan.repository.yaml_file import text
 from facegan.tracking.journal import Journal
+from facegan.training.engine import Engine
 from facegan.training.judge import Judgement
 from facegan.training.loop import Training
 from facegan.training.state import TrainingState
@@ -87,9 +88,31 @@ def build_training(
     working.samples.mkdir(parents=True, exist_ok=True)
     labels = labels_for(params, len(images))
     return Training(
-        params.model, params.train, params.seed, images, labels, device, working, journal, judge, stopping,
-        checkpoint_seconds,
-    )  # fmt: skip
+        model=params.model,
+        train=params.train,
+        seed=params.seed,
+        images=images,
+        labels=labels,
+        device=device,
+        folder=working,
+        journal=journal,
+        judge=judge,
+        stopping=stopping,
+        checkpoint_seconds=checkpoint_seconds,
+    )
+
+
+def build_engine(params: Params, images: torch.Tensor, device: torch.device) -> Engine:
+    """Its steps alone."""
+    return Engine(
+        model=params.model,
+        train=params.train,
+        seed=params.seed,
+        images=images,
+        labels=labels_for(params, len(images)),
+        device=device,
+        stopping=lambda: False,
+    )
 
 
 def start_state(params: Params, device: torch.device, rows: int = 1) -> TrainingState:

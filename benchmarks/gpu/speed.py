@@ -21,11 +21,9 @@ from torch.utils.flop_counter import flop_registry
 
 from benchmarks import overhead, pictures
 from benchmarks.gpu.bench import Bench, Item, Row
-from benchmarks.gpu.recipes import build_training, load_recipe, noise_pictures, start_state
+from benchmarks.gpu.recipes import build_engine, load_recipe, noise_pictures, start_state
 from benchmarks.plain import PlainLoop
 from facegan.params import Params
-from facegan.tracking.journal import Journal
-from facegan.training.loop import Training
 from facegan.training.state import TrainingState
 
 SECONDS = 2.0  # of a measurement
@@ -131,10 +129,10 @@ def _best(work: Callable[[], object], bench: Bench) -> float:
 class Runner:
     """The product's step on pictures that are on the device, timed from synchronisation to synchronisation."""
 
-    def __init__(self, params: Params, bench: Bench, folder: Path) -> None:
+    def __init__(self, params: Params, bench: Bench) -> None:
         self.bench = bench
         images = noise_pictures(params, 256 if bench.tiny else 4096)
-        self.training: Training = build_training(params, images, bench.device, folder, Journal(folder))
+        self.training = build_engine(params, images, bench.device)
         self.state: TrainingState = start_state(params, bench.device, self.training.plan.steps_per_tick)
         self.every = max(1, params.train.penalty_every) if params.train.penalised else 1
 
@@ -143,7 +141,7 @@ class Runner:
         self.bench.synchronize()
         began = time.perf_counter()
         for _ in range(count):
-            self.training._step(self.state)
+            self.training.step(self.state)
         self.bench.synchronize()
         return time.perf_counter() - began
 
@@ -159,7 +157,7 @@ class Runner:
         """Of products and convolutions, all passes together."""
         with _Flops() as counter:
             for _ in range(self.every):
-                self.training._step(self.state)
+                self.training.step(self.state)
         return counter.total / (self.every * self.training.per_step)
 
 
@@ -181,9 +179,9 @@ def _limit(bench: Bench) -> Iterator[Row]:
 
 def _rate(contender: Contender, bench: Bench) -> Iterator[Row]:
     limit = limits(bench)[contender.precision]
-    with tempfile.TemporaryDirectory() as folder, products(contender.precision):
+    with products(contender.precision):
         params = contender.params(bench.tiny)
-        runner = Runner(params, bench, Path(folder))
+        runner = Runner(params, bench)
         flops = runner.flops_per_image()
         rates = runner.rates()
         rate = statistics.median(rates)
@@ -203,7 +201,7 @@ def _against_plain(bench: Bench) -> Iterator[Row]:
         pictures.jpeg_folder(Path(folder, "jpeg"), count, None)
         torch.use_deterministic_algorithms(False)
         plain = PlainLoop(Path(folder, "jpeg"), batch, bench.device, 4 if bench.tiny else 64, 2 if bench.tiny else 14)
-        runner = Runner(CONTENDERS[0].params(bench.tiny), bench, Path(folder, "ours"))
+        runner = Runner(CONTENDERS[0].params(bench.tiny), bench)
         rates: dict[str, list[float]] = {"plain": [], "ours": []}
         for _ in range(1 if bench.tiny else ROUNDS):
             with products("tf32"):  # in convolutions, as PyTorch does unless told otherwise
@@ -223,8 +221,8 @@ def _against_plain(bench: Bench) -> Iterator[Row]:
 def _profile(contender: Contender, bench: Bench) -> Iterator[Row]:
     """Kernels a step, how long the device waits between them, copies, and the kernels that take longest."""
     gpu = bench.device.type == "cuda"
-    with tempfile.TemporaryDirectory() as folder, products(contender.precision):
-        runner = Runner(contender.params(bench.tiny), bench, Path(folder))
+    with products(contender.precision):
+        runner = Runner(contender.params(bench.tiny), bench)
         runner.steps(2 * runner.every)
         steps = runner.every * max(1, 10 // runner.every)
         with profile(activities=[ProfilerActivity.CUDA if gpu else ProfilerActivity.CPU]) as recorded:
@@ -287,6 +285,5 @@ def _before(name: str, bench: Bench) -> Iterator[Row]:
     earlier = statistics.median(json.loads(done.stdout.splitlines()[-1]))
     params = load_recipe(name)
     params = params.model_copy(update={"train": params.train.model_copy(update={"batch": batch})})
-    with tempfile.TemporaryDirectory() as folder:
-        today = statistics.median(Runner(params, bench, Path(folder)).rates())
+    today = statistics.median(Runner(params, bench).rates())
     yield {"recipe": name, "batch": batch, "earlier_images_per_second": earlier, "times_earlier": today / earlier}

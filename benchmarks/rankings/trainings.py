@@ -18,8 +18,9 @@ from facegan.params import Params
 from facegan.params_yaml import load_params, validate_params
 from facegan.tracking.journal import Journal
 from facegan.training.device import make_deterministic
+from facegan.training.engine import NotFinite
 from facegan.training.judge import Judgement
-from facegan.training.loop import NotFinite, Training
+from facegan.training.loop import Training
 from facegan.training.working import WorkingFolder
 
 SIZE = 64
@@ -151,14 +152,14 @@ def train(folder: Path, recipe: Recipe) -> None:
 
     with Journal(working.path) as journal:
         training = Training(
-            params.model,
-            params.train,
-            params.seed,
-            images,
-            Labels.none(len(images)),
-            device,
-            working,
-            journal,
+            model=params.model,
+            train=params.train,
+            seed=params.seed,
+            images=images,
+            labels=Labels.none(len(images)),
+            device=device,
+            folder=working,
+            journal=journal,
             judge=keep,
             stopping=lambda: False,
         )

@@ -18,6 +18,7 @@ from pydantic import (
 
 SIZES = (32, 64, 128, 256)
 PENALTIES = ("gradient_penalty", "r1", "r2")
+DEVIATION_GROUP = 4  # pictures that the discriminator of stylegan2 compares: networks/stylegan2.py
 # Scores that need a generator and training pictures alone, in spaces that have a name; in those of Inception last.
 Judge = Literal[
     "fd_face", "kid_face", "precision_face", "recall_face", "density_face", "coverage_face",
@@ -215,6 +216,7 @@ _JUDGE = Discriminator(lambda value: "file" if isinstance(value, dict | OnnxJudg
 class TrainParams(Block):
     duration: Span
     batch: Annotated[int, Field(ge=2)]  # batch statistics need two
+    microbatch: Annotated[int, Field(ge=2)] | None  # pictures that are computed at once; null is the batch
     precision: Literal["fp32", "bf16"]
     objective: Literal["bce", "hinge", "wasserstein", "least-squares", "relativistic"]
     label_smoothing: Annotated[float, Field(ge=0.0, lt=0.5)]  # real labels are 1 less this
@@ -244,6 +246,11 @@ class TrainParams(Block):
         return self.batch * self.discriminator_steps
 
     @property
+    def arithmetic_batch(self) -> int:
+        """Pictures of a microbatch, inside which all sums over pictures are taken."""
+        return self.microbatch or self.batch
+
+    @property
     def penalised(self) -> bool:
         """Whether any update of the discriminator has a penalty."""
         return any(getattr(self, key) != 0 for key in PENALTIES)
@@ -259,6 +266,12 @@ class TrainParams(Block):
             raise ValueError(
                 f"train.evaluate_every: {self.evaluate_every!r} should be a whole number of ticks ({self.tick!r})"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _microbatches_fill_the_batch(self) -> Self:
+        if self.batch % self.arithmetic_batch:
+            raise ValueError(f"train.microbatch: {self.microbatch} should divide train.batch ({self.batch})")
         return self
 
     @model_validator(mode="after")
@@ -329,6 +342,15 @@ class Params(Block):
     def of_run(self) -> dict[str, Any]:
         """Every parameter that decides what a run leaves: all but what is made of it afterwards."""
         return self.model_dump(exclude={"promotion"})
+
+    @model_validator(mode="after")
+    def _microbatches_fill_groups(self) -> Self:
+        if self.model.network == "stylegan2" and self.train.microbatch and self.train.microbatch % DEVIATION_GROUP:
+            raise ValueError(
+                f"train.microbatch: {self.train.microbatch} should be a multiple of {DEVIATION_GROUP}, the group in "
+                "which the discriminator of stylegan2 compares pictures"
+            )
+        return self
 
     @model_validator(mode="after")
     def _a_gradient_belongs_to_one_picture(self) -> Self:

@@ -12,7 +12,7 @@ from facegan.errors import FaceganError
 from facegan.params import Params
 from facegan.strict_yaml import read_yaml
 
-ADDED = ("train.judge",)  # keys that earlier versions did not have, and `facegan upgrade` adds
+ADDED = ("train.judge", "train.microbatch")  # keys that earlier versions did not have, and `facegan upgrade` adds
 
 
 def load_params(path: Path) -> Params:

@@ -44,9 +44,12 @@ def test_a_file_of_an_earlier_version_comes_up_to_date(
         load_params(path)
     upgrade(Project(tmp_path, tmp_path))
     assert load_params(path).train.judge == "fd_random"  # what judged at that revision
-    assert "train.judge: fd_random added, which is what it was" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "train.judge: fd_random added, which is what it was" in said and "train.microbatch: null added" in said
     lines = path.read_text().splitlines()
-    assert [line for line in lines if not re.match(r"  judge: ", line)] == before.splitlines()  # comments and all
+    assert [
+        line for line in lines if not re.match(r"  (judge|microbatch): ", line)
+    ] == before.splitlines()  # comments and all
     upgrade(Project(tmp_path, tmp_path))
     assert capsys.readouterr().out == "params.yaml is up to date\n"
     assert path.read_text().splitlines() == lines
@@ -55,13 +58,13 @@ def test_a_file_of_an_earlier_version_comes_up_to_date(
 def test_where_the_face_encoder_was_in_use_it_was_the_judge(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     path.write_text((OLD / "75ff284.yaml").read_text().replace("extractor: random", "extractor: face"))
-    assert added_to(read_commented(path)) == {"train.judge": "fd_face"}
+    assert added_to(read_commented(path)) == {"train.judge": "fd_face", "train.microbatch": None}
 
 
 def test_the_hint_is_given_for_what_it_adds_alone() -> None:
     assert set(ADDED) == {f"{addition.block}.{addition.key}" for addition in ADDITIONS}
     text_before = (OLD / "75ff284.yaml").read_text()
-    with pytest.raises(FaceganError, match=r"train\.judge: missing; `facegan upgrade` adds it"):
+    with pytest.raises(FaceganError, match=r"train\.microbatch: missing; `facegan upgrade` adds it"):
         parse_params(text_before)
     without = (ROOT / "recipes/base.yaml").read_text().replace("  batch: 16\n", "")
     with pytest.raises(FaceganError, match=r"train\.batch: missing; `facegan recipe show base`"):
@@ -72,8 +75,9 @@ def test_files_of_another_shape_are_upgraded_too(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     path.write_text("train: {tick: 4 kimg, evaluate_every: 8 kimg, samples: 64}\nevaluate: null\n")
     document = read_commented(path)
-    assert added_to(document) == {"train.judge": "fd_random"}
-    assert text(document).startswith("train: {tick: 4 kimg, evaluate_every: 8 kimg, judge: fd_random, samples: 64}\n")
+    assert added_to(document) == {"train.judge": "fd_random", "train.microbatch": None}
+    expected = "train: {tick: 4 kimg, evaluate_every: 8 kimg, judge: fd_random, microbatch: null, samples: 64}\n"
+    assert text(document).startswith(expected)
     path.write_text("train:\n  tick: 4 kimg\n  evaluate_every: 8 kimg\n\n# the scores\nevaluate:\n  generated: 5\n")
     document = read_commented(path)
     added_to(document)

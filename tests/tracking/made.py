@@ -148,14 +148,14 @@ def write_outputs(root: Path) -> None:
     pictures = load_split(root / SHARDS, "train")
     with hold(root / ".working", key) as folder, Journal(folder.path) as journal:
         training = Training(
-            params.model,
-            params.train,
-            params.seed,
-            pictures.images,
-            Labels.to_train(pictures, params.model.labels, manifest),
-            torch.device("cpu"),
-            folder,
-            journal,
+            model=params.model,
+            train=params.train,
+            seed=params.seed,
+            images=pictures.images,
+            labels=Labels.to_train(pictures, params.model.labels, manifest),
+            device=torch.device("cpu"),
+            folder=folder,
+            journal=journal,
             judge=lambda network: Judgement(next(scores), 0.5),
             stopping=lambda: False,
         )

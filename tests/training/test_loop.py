@@ -25,10 +25,10 @@ from facegan.networks import build_generator
 from facegan.params import TrainParams
 from facegan.randomness import Inputs
 from facegan.tracking.journal import NAME, Journal, read_rows
-from facegan.training import loop
+from facegan.training import engine, loop
 from facegan.training.draws import Draws
+from facegan.training.engine import NotFinite, Plan, Stopped
 from facegan.training.judge import Judgement, build_judge
-from facegan.training.loop import NotFinite, Plan, Stopped
 from facegan.training.state import TrainingState, weights
 from training.tiny import CPU, STEPS, TICK, Tiny
 
@@ -43,7 +43,7 @@ def poison(monkeypatch: pytest.MonkeyPatch, at: int) -> None:
     """The latents of step ``at`` (1, 2, ...) are not numbers."""
     drawn = Draws.latents
     monkeypatch.setattr(
-        Draws, "latents", lambda self, number: drawn(self, number) * (math.nan if number + 1 == at else 1)
+        Draws, "latents", lambda self, number, *rows: drawn(self, number, *rows) * (math.nan if number + 1 == at else 1)
     )
 
 
@@ -208,13 +208,13 @@ def test_the_global_generator_has_no_say(tiny: Tiny) -> None:
 
 def test_every_step_sees_other_latents_and_mirrors_about_half(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[torch.Tensor, torch.Tensor]] = []
-    real_step = loop.train_step
+    real_step = engine.train_step
 
-    def step(state: TrainingState, train: TrainParams, draws: Draws) -> torch.Tensor:
+    def step(state: TrainingState, train: TrainParams, draws: Draws, *given: Any) -> torch.Tensor:
         seen.append((draws.real(state.step).clone(), draws.latents(state.step).clone()))
-        return real_step(state, train, draws)
+        return real_step(state, train, draws, *given)
 
-    monkeypatch.setattr(loop, "train_step", step)
+    monkeypatch.setattr(engine, "train_step", step)
     originals = tiny.images.permute(0, 3, 1, 2) / 127.5 - 1
     for flip in (True, False):
         seen.clear()
@@ -284,7 +284,7 @@ def test_norms_are_estimated_from_a_thousand_latents_whatever_the_batch(
     for batch in (4, 250):
         seen.clear()
         with tiny.training(str(batch), train=tiny.train(batch=batch)) as training:
-            training._refresh_norms(training._resume())
+            training._refresh_norms(training.fresh())
         drawn = torch.cat(seen)
         assert 1024 <= len(drawn) < 1024 + max(64, batch)
         assert len(drawn.unique(dim=0)) == len(drawn)
@@ -292,7 +292,7 @@ def test_norms_are_estimated_from_a_thousand_latents_whatever_the_batch(
 
 def test_sampling_leaves_the_training_generator_untouched(tiny: Tiny) -> None:
     with tiny.training("run") as training:
-        state = training._resume()
+        state = training.fresh()
         before = weights(state.generator)
         training._sample(state)
         training._refresh_norms(state)
@@ -505,13 +505,13 @@ def test_a_training_that_goes_on_does_not_repeat_steps(
     tiny: Tiny, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     taken = []
-    real_step = loop.train_step
+    real_step = engine.train_step
 
     def step(state: Any, *given: Any) -> torch.Tensor:
         taken.append(state.step)
         return real_step(state, *given)
 
-    monkeypatch.setattr(loop, "train_step", step)
+    monkeypatch.setattr(engine, "train_step", step)
     tiny.run("run", stop_after=4)
     tiny.run("run", stop_after=2)
     assert "resuming at 0.0 kimg" in capsys.readouterr().out
@@ -547,7 +547,7 @@ def test_a_finished_training_that_was_not_written_is_written_from_its_checkpoint
 ) -> None:
     expected = tiny.finish("whole")
     tiny.run("cut")  # killed before the outputs
-    monkeypatch.setattr(loop, "train_step", None)
+    monkeypatch.setattr(engine, "train_step", None)
     assert tiny.finish("cut") == expected
 
 
@@ -666,14 +666,14 @@ def test_a_state_that_has_diverged_is_never_saved(tiny: Tiny, monkeypatch: pytes
 
 
 def test_a_gradient_that_is_no_number_is_reported_too(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
-    real_step = loop.train_step
+    real_step = engine.train_step
 
     def step(state: Any, *given: Any) -> torch.Tensor:
         numbers = real_step(state, *given)
         numbers[loop.COLUMNS.index("grad_norm_discriminator")] = math.inf
         return numbers
 
-    monkeypatch.setattr(loop, "train_step", step)
+    monkeypatch.setattr(engine, "train_step", step)
     with pytest.raises(NotFinite, match="grad_norm_discriminator is not finite at 4 images"):
         tiny.run("run")
 
@@ -686,7 +686,7 @@ def test_a_training_that_really_diverges_is_reported(tiny: Tiny) -> None:
 def test_a_discriminator_that_has_won_raises_the_alarm(
     tiny: Tiny, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    real_step = loop.train_step
+    real_step = engine.train_step
     losses = {0: 0.05, 1: 0.03, 2: 1.4}
 
     def step(state: Any, *given: Any) -> torch.Tensor:
@@ -695,7 +695,7 @@ def test_a_discriminator_that_has_won_raises_the_alarm(
         numbers[loop.COLUMNS.index("loss_discriminator")] = loss
         return numbers
 
-    monkeypatch.setattr(loop, "train_step", step)
+    monkeypatch.setattr(engine, "train_step", step)
     tiny.run("run", train=tiny.train(steps=9))
     alarms = [(row["step"], row["alarm"]) for row in read_rows(tiny.home / "run") if row["kind"] == "alarm"]
     assert alarms == [(24, "the discriminator has won")]

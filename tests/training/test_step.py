@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from facegan.params import TrainParams
+from facegan.training.draws import ALL
 from facegan.training.state import TrainingState
 from facegan.training.step import COLUMNS, train_step
 from training.tiny import Given, Tiny
@@ -294,13 +295,13 @@ def test_the_discriminator_has_its_turns_on_pictures_and_latents_of_their_own(ti
     asked: list[tuple[str, int]] = []
 
     class Noting(Given):
-        def real(self, number: int) -> torch.Tensor:
+        def real(self, number: int, rows: slice = ALL) -> torch.Tensor:
             asked.append(("real", number))
-            return super().real(number)
+            return super().real(number, rows)
 
-        def latents(self, number: int) -> torch.Tensor:
+        def latents(self, number: int, rows: slice = ALL) -> torch.Tensor:
             asked.append(("latents", number))
-            return super().latents(number)
+            return super().latents(number, rows)
 
     train = tiny.train(batch=8, discriminator_steps=3)
     state = tiny.state(train)
@@ -316,8 +317,8 @@ def test_the_discriminator_has_its_turns_on_pictures_and_latents_of_their_own(ti
 
 def test_pairs_are_with_other_real_pictures(tiny: Tiny, data: Any) -> None:
     class Apart(Given):
-        def opposite(self, number: int) -> torch.Tensor:
-            return -self.real(number)
+        def opposite(self, number: int, rows: slice = ALL) -> torch.Tensor:
+            return -self.real(number, rows)
 
     state, train = single_judge(tiny, objective="relativistic", lr_discriminator=1e-30)
     real, latent = data[0]

@@ -10,10 +10,14 @@ from parameters import model_params, train_params
 from torch import nn
 
 from facegan.data.labels import Labels
+from facegan.networks.conditional import ConditionalGenerator
 from facegan.params import ModelParams, TrainParams
+from facegan.sharing import ALONE, Processes
 from facegan.tracking.journal import Journal
+from facegan.training.draws import ALL
+from facegan.training.engine import Engine, Stopped
 from facegan.training.judge import Judgement
-from facegan.training.loop import Stopped, Training
+from facegan.training.loop import Training
 from facegan.training.outputs import write_history, write_models
 from facegan.training.state import TrainingState
 from facegan.training.step import COLUMNS
@@ -31,25 +35,28 @@ class Given:
         self._real, self._latent = real, latent
         self.images = range(len(real))
 
-    def real(self, number: int) -> torch.Tensor:
-        return self._real
+    def real(self, number: int, rows: slice = ALL) -> torch.Tensor:
+        return self._real[rows]
 
     opposite = real
 
-    def latents(self, number: int) -> torch.Tensor:
-        return self._latent
+    def latents(self, number: int, rows: slice = ALL) -> torch.Tensor:
+        return self._latent[rows]
 
-    def labels_shown(self, number: int) -> tuple[torch.Tensor, ...]:
+    def labels_shown(self, number: int, rows: slice = ALL) -> tuple[torch.Tensor, ...]:
         return ()
 
-    def augmented(self, pictures: torch.Tensor, player: str, number: int) -> torch.Tensor:
+    def augmented(self, pictures: torch.Tensor, player: str, number: int, rows: slice = ALL) -> torch.Tensor:
         return pictures
 
-    def shares(self, number: int) -> torch.Tensor:
-        return torch.linspace(0, 1, len(self._real))
+    def shares(self, number: int, rows: slice = ALL) -> torch.Tensor:
+        return torch.linspace(0, 1, len(self._real))[rows]
 
-    def inside_networks(self, number: int) -> AbstractContextManager[None]:
+    def inside_networks(self) -> AbstractContextManager[None]:
         return nullcontext()
+
+    def seed_networks(self, purpose: str, number: int, microbatch: int) -> None:
+        pass
 
 
 def judged_by(score: Callable[[nn.Module], float], error: float | None = 0.5) -> Callable[[nn.Module], Judgement]:
@@ -88,7 +95,8 @@ class Tiny:
     def score(self, network: nn.Module) -> float:
         """A judge whose score falls and rises: how bright the pictures are."""
         with torch.no_grad():
-            return float(network(self.latents).abs().mean())
+            labels = (torch.arange(8)[:, None] % 2,) if isinstance(network, ConditionalGenerator) else ()
+            return float(network(self.latents, *labels).abs().mean())
 
     def state(self, train: TrainParams | None = None, model: ModelParams | None = None, seed: int = 1) -> TrainingState:
         return TrainingState.start(model or self.model(), train or self.train(), SIZE, (), seed, 3, len(COLUMNS), CPU)
@@ -104,22 +112,37 @@ class Tiny:
         stopping: Callable[[], bool] = lambda: False,
         checkpoint_seconds: float = 1e9,
         labels: Labels | None = None,
+        processes: Processes = ALONE,
     ) -> Iterator[Training]:
         folder = WorkingFolder(self.home / name)
         with Journal(folder.path) as journal:
             yield Training(
-                model or self.model(),
-                train or self.train(),
-                seed,
-                self.images,
-                Labels.none(len(self.images)) if labels is None else labels,
-                CPU,
-                folder,
-                journal,
-                judged_by(score or self.score),
-                stopping,
-                checkpoint_seconds,
+                model=model or self.model(),
+                train=train or self.train(),
+                seed=seed,
+                images=self.images,
+                labels=Labels.none(len(self.images)) if labels is None else labels,
+                device=CPU,
+                folder=folder,
+                journal=journal,
+                judge=judged_by(score or self.score),
+                stopping=stopping,
+                checkpoint_seconds=checkpoint_seconds,
+                processes=processes,
             )
+
+    def follow(self, train: TrainParams, model: ModelParams, labels: Labels | None, processes: Processes) -> None:
+        """What a process does that is not the first."""
+        Engine(
+            model=model,
+            train=train,
+            seed=1,
+            images=self.images,
+            labels=Labels.none(len(self.images)) if labels is None else labels,
+            device=CPU,
+            stopping=lambda: False,
+            processes=processes,
+        ).run()
 
     def run(self, name: str, stop_after: int | None = None, **settings: Any) -> TrainingState | None:
         """One start of the training: its last state, or None when it was stopped after so many steps."""

@@ -35,8 +35,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     rollback = commands.add_parser(
         "rollback",
         help="go back to the model before",
-        description="Put the version that the champion replaced back into service. The weights of the champion will not be "
-        "promoted again.",
+        description="Put the version that the champion replaced back into service. The champion's weights will not "
+        "be promoted again.",
     )
     rollback.add_argument("--reason", default="no reason was given", help="is kept with the decision")
     rollback.set_defaults(run=lambda options: _guarded(_rollback, options))

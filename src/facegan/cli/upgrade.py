@@ -29,7 +29,10 @@ def _judge(document: CommentedMap) -> str:
 
 
 # In the order of their coming; none is ever taken away.
-ADDITIONS = (Addition("train", "judge", "evaluate_every", _judge, "the score that chooses the best weights"),)
+ADDITIONS = (
+    Addition("train", "judge", "evaluate_every", _judge, "the score that chooses the best weights"),
+    Addition("train", "microbatch", "batch", lambda _: None, "pictures that are computed at once; null is the batch"),
+)
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -47,7 +50,8 @@ def upgrade(project: Project) -> None:
     if added:
         write_commented(path, document)
         for name, value in added.items():
-            print(f"params.yaml: {name}: {value} added, which is what it was before there was a choice")
+            known = "null" if value is None else value
+            print(f"params.yaml: {name}: {known} added, which is what it was before there was a choice")
         print("`git diff params.yaml` shows the change; the next `dvc repro` trains again, as the code has changed too")
     else:
         project.params()

@@ -10,10 +10,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from facegan.evaluation.extractor import BATCH, Extractor
-from facegan.evaluation.sharing import ALONE, Processes
 from facegan.evaluation.statistics import FeatureStatistics
 from facegan.files import json_digest, locked, write_atomic
 from facegan.randomness import generator as random_generator
+from facegan.sharing import ALONE, Processes
 
 SCORING_SEED = 1  # of what scores are made with beside the generator: the same for every run
 Progress = Callable[[int], object]  # told how many pictures went by

@@ -17,12 +17,12 @@ from facegan.evaluation.metrics import metric
 from facegan.evaluation.neighbors import K_DENSITY, manifold_scores
 from facegan.evaluation.pixels import MOST
 from facegan.evaluation.reference import Progress, Reference
-from facegan.evaluation.sharing import ALONE, Processes
 from facegan.evaluation.spread import entry, groups, jackknife
 from facegan.evaluation.statistics import FeatureStatistics, frechet_distance, frechet_distances
 from facegan.files import json_digest
 from facegan.randomness import Inputs
 from facegan.randomness import generator as random_generator
+from facegan.sharing import ALONE, Processes
 
 Scores = dict[str, dict[str, Any]]  # by name: value, spread, floor, n and more
 

@@ -14,9 +14,9 @@ from facegan.evaluation.labels import class_scores, label_accuracy, train_classi
 from facegan.evaluation.pixels import RealPictures, copies, pixel_scores
 from facegan.evaluation.reference import SCORING_SEED, Progress, Reference
 from facegan.evaluation.scores import draw, feature_scores, protocol
-from facegan.evaluation.sharing import ALONE, Processes
 from facegan.evaluation.warnings import warnings
 from facegan.randomness import Inputs
+from facegan.sharing import ALONE, Processes
 
 GRID = 36  # pictures
 

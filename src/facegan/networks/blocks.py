@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 from torch.nn import functional
-from torch.nn.utils import parametrizations, parametrize
+from torch.nn.utils import parametrize
 
 from facegan.networks.strided import DoublingConv2d
 from facegan.params import ModelParams
@@ -144,17 +144,43 @@ def generator_norm(name: str, channels: int, condition: int) -> nn.Module | None
     return None
 
 
+class SpectralNorm(nn.Module):
+    """A weight [out, ...] divided by its largest singular value, as the vectors ``_u`` [out] and ``_v`` know it.
+
+    Miyato et al., 2018. They move by ``iterate`` alone, which is called once an update: a forward pass changes nothing.
+    """
+
+    _u: torch.Tensor
+    _v: torch.Tensor
+
+    def __init__(self, weight: torch.Tensor) -> None:
+        super().__init__()
+        matrix = weight.flatten(1)
+        self.register_buffer("_u", torch.zeros(matrix.shape[0]))
+        self.register_buffer("_v", torch.zeros(matrix.shape[1]))
+
+    def forward(self, weight: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(weight.device.type, enabled=False):
+            return weight / torch.vdot(self._u, weight.flatten(1) @ self._v)
+
+    @torch.no_grad()
+    def iterate(self, weight: torch.Tensor) -> None:
+        """One power iteration (algorithm 1)."""
+        matrix = weight.flatten(1)
+        functional.normalize(matrix @ self._v, dim=0, out=self._u)
+        functional.normalize(matrix.T @ self._u, dim=0, out=self._v)
+
+
 def spectral_norm(network: nn.Module) -> None:
-    """Divide every kernel by its largest singular value (Miyato et al., 2018), one power iteration a forward pass."""
+    """Give every kernel a ``SpectralNorm``; ``settle_spectral_norms`` and ``iterate_spectral_norms`` move them."""
     for module in list(network.modules()):
         if isinstance(module, nn.Conv2d | nn.Linear):
-            parametrizations.spectral_norm(module)
+            parametrize.register_parametrization(module, "weight", SpectralNorm(module.weight), unsafe=True)
 
 
 def weight_of(module: nn.Module) -> torch.Tensor:
     """The trained weight: beneath spectral norm, where there is one."""
-    norms = _norms(module)
-    weight = norms.original if norms else module.weight
+    weight = module.parametrizations.weight.original if _norm_of(module) else module.weight  # type: ignore[union-attr]
     assert isinstance(weight, torch.Tensor)
     return weight
 
@@ -163,19 +189,23 @@ def weight_of(module: nn.Module) -> torch.Tensor:
 def settle_spectral_norms(network: nn.Module, source: torch.Generator) -> None:
     """Draw the vectors of the power iteration from ``source`` and bring them near the singular ones."""
     for module in network.modules():
-        for norm in _norms(module) or ():
-            matrix = weight_of(module).flatten(1)
-            u = functional.normalize(torch.randn(len(matrix), generator=source), dim=0)
-            for _ in range(15):
-                v = functional.normalize(matrix.T @ u, dim=0)
-                u = functional.normalize(matrix @ v, dim=0)
-            norm.get_buffer("_u").copy_(u)
-            norm.get_buffer("_v").copy_(v)
+        if norm := _norm_of(module):
+            norm._u.copy_(functional.normalize(torch.randn(len(norm._u), generator=source), dim=0))
+            norm._v.copy_(functional.normalize(weight_of(module).flatten(1).T @ norm._u, dim=0))
+            for _ in range(14):
+                norm.iterate(weight_of(module))
 
 
-def _norms(module: nn.Module) -> "parametrize.ParametrizationList | None":
+def iterate_spectral_norms(network: nn.Module) -> None:
+    """One power iteration in every spectral norm, from the weights alone."""
+    for module in network.modules():
+        if norm := _norm_of(module):
+            norm.iterate(weight_of(module))
+
+
+def _norm_of(module: nn.Module) -> SpectralNorm | None:
     if not parametrize.is_parametrized(module, "weight"):
         return None
-    norms = module.parametrizations.weight  # type: ignore[union-attr]
-    assert isinstance(norms, parametrize.ParametrizationList)
-    return norms
+    norm = module.parametrizations.weight[0]  # type: ignore[union-attr,index]
+    assert isinstance(norm, SpectralNorm)
+    return norm

@@ -6,20 +6,34 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import IO
 
 import torch
 from torch import distributed
+from torch.distributed.rendezvous import rendezvous
 
 from facegan.errors import FaceganError
-from facegan.evaluation.sharing import ALONE, Processes
+from facegan.repository.meeting import fresh
 from facegan.repository.project import cores
+from facegan.sharing import ALONE, Processes
 
+PATIENCE = timedelta(minutes=30)  # with a process that answers: the first one may be scoring; one that dies is seen
 MEETING = "FACEGAN_MEETING"  # the file through which the processes that this one starts find each other
 
 Other = tuple[subprocess.Popen[bytes], IO[bytes]]  # a process, and what it says on stderr
+
+
+def process_count() -> int:
+    """How many processes there are, or are asked for. Raises FaceganError for a value that is no number of them."""
+    if "WORLD_SIZE" in os.environ:
+        return int(os.environ["WORLD_SIZE"])
+    given = os.environ.get("FACEGAN_PROCESSES", "1")
+    if not (given.isdecimal() and int(given) > 0):
+        raise FaceganError(f"FACEGAN_PROCESSES: {given!r} should be a whole number from 1")
+    return int(given)
 
 
 @contextmanager
@@ -29,52 +43,82 @@ def several(module: str) -> Iterator[Processes]:
     Under torchrun they are there; else it is the first of ``FACEGAN_PROCESSES`` and starts the others as ``module``.
     Raises FaceganError, with what the other said, when one of them fails alone.
     """
+    count, rank = process_count(), int(os.environ.get("RANK", "0"))
+    if count == 1:
+        yield ALONE
+        return
+    others: list[Other] = []
     with ExitStack() as stack:
-        if "WORLD_SIZE" in os.environ:
-            count, rank = int(os.environ["WORLD_SIZE"]), int(os.environ["RANK"])
+        if MEETING in os.environ:
+            place = Path(os.environ[MEETING])
+            place.with_name(str(rank)).touch()
+            meeting = f"file://{place}"
+        elif "WORLD_SIZE" in os.environ:
             meeting = "env://"
-            others: list[Other] = []
-            if MEETING in os.environ:
-                place = Path(os.environ[MEETING])
-                place.with_name(str(rank)).touch()
-                meeting = f"file://{place}"
         else:
-            count, rank = _asked_for(), 0
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             meeting = f"file://{folder / 'meeting'}"
             others = _start(module, count, folder / "meeting")
             while sum(path.name.isdigit() for path in folder.iterdir()) < len(others):
                 time.sleep(0.05)
                 _check(module, others)
-        if count == 1:
-            yield ALONE
-            return
-        distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=count)  # all goes over CPUs
+        wire = _connect(module, meeting, rank, count)
         try:
-            yield Processes(rank, count)
+            yield Processes(rank, count, wire)
         except RuntimeError as error:
             time.sleep(1)  # one that was lost has ended by then
             _check(module, others, error)
-            raise
+            if not _lost(error):
+                raise
+            raise FaceganError(
+                f"{module}: process {rank + 1} of {count} lost the others, of which one has ended; see what that said"
+            ) from error
         finally:
-            distributed.destroy_process_group()
+            with suppress(RuntimeError):  # the others may be gone
+                distributed.destroy_process_group()
             for process, _ in others:
                 process.wait()
 
 
 def device_of(processes: Processes) -> str | None:
     """``FACEGAN_DEVICE``; where several processes share the GPUs of a machine, one for each."""
-    given = os.environ.get("FACEGAN_DEVICE")
-    if processes.count == 1 or given not in (None, "cuda") or not torch.cuda.is_available():
-        return given
-    return f"cuda:{int(os.environ.get('LOCAL_RANK', '0')) % torch.cuda.device_count()}"
+    if processes.count == 1 or not _by_gpu():
+        return os.environ.get("FACEGAN_DEVICE")
+    return f"cuda:{_local_rank() % torch.cuda.device_count()}"
 
 
-def _asked_for() -> int:
-    given = os.environ.get("FACEGAN_PROCESSES", "1")
-    if not (given.isdecimal() and int(given) > 0):
-        raise FaceganError(f"FACEGAN_PROCESSES: {given!r} should be a whole number from 1")
-    return int(given)
+def _by_gpu() -> bool:
+    return os.environ.get("FACEGAN_DEVICE") in (None, "cuda") and torch.cuda.is_available()
+
+
+def _local_rank() -> int:
+    return int(os.environ.get("LOCAL_RANK", "0"))
+
+
+def _connect(module: str, meeting: str, rank: int, count: int) -> str:
+    """Gives the wire: NCCL's where every process has a GPU of its own, else gloo's, over CPUs."""
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", count))
+    by_gpu = _by_gpu() and here <= torch.cuda.device_count()
+    if by_gpu:
+        torch.cuda.set_device(_local_rank())
+    backend = "cpu:gloo,cuda:nccl" if by_gpu else "gloo"
+    try:
+        store, _, _ = next(rendezvous(meeting, rank, count, timeout=PATIENCE))
+        store = fresh(store, rank, count)
+        distributed.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=PATIENCE)
+    except (RuntimeError, ValueError, FaceganError) as error:
+        where = f" at {os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}" if meeting == "env://" else ""
+        raise FaceganError(f"{module}: the {count} processes cannot meet{where}: {_first_line(error)}") from error
+    return "cuda" if by_gpu else "cpu"
+
+
+def _lost(error: RuntimeError) -> bool:
+    """Whether it is of the connection between the processes."""
+    return isinstance(error, distributed.DistError) or "gloo" in str(error) or "NCCL" in str(error)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _check(module: str, others: list[Other], cause: Exception | None = None) -> None:
@@ -91,8 +135,6 @@ def _check(module: str, others: list[Other], cause: Exception | None = None) -> 
 
 def _start(module: str, count: int, meeting: Path) -> list[Other]:
     """All but the first; cores are shared out."""
-    if count == 1:
-        return []
     threads = os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // count)))
     torch.set_num_threads(int(threads))
     started: list[Other] = []

@@ -13,6 +13,7 @@ from facegan.randomness import generator as random_generator
 from facegan.training.augment import AUGMENTATIONS, NUMBERS, augment
 from facegan.training.device import upload
 
+ALL = slice(None)
 HIDING = 0.5  # of the pictures: a share of their labels, drawn for each, is hidden
 
 
@@ -20,6 +21,7 @@ HIDING = 0.5  # of the pictures: a share of their labels, drawn for each, is hid
 class Draws:
     """Draws for a training on ``images`` uint8 [n, size, size, 3] on ``device``. ``number`` counts updates.
 
+    What an update needs is drawn for the whole batch, of which ``rows`` are given: no bit depends on how it is shared.
     ``labels`` int64 [n, columns] are those of the pictures; where there are columns, both networks are told of them.
     """
 
@@ -35,20 +37,20 @@ class Draws:
         self._batches = BatchSequence(count, batch, self.seed)
         self._opposite = BatchSequence(count, batch, derived_seed(self.seed, "opposite"))
 
-    def real(self, number: int) -> torch.Tensor:
+    def real(self, number: int, rows: slice = ALL) -> torch.Tensor:
         """The pictures of an update of the discriminator: float [batch, 3, size, size] in [-1, 1]."""
-        return self._pictures(self._batches.indices(number), "flip", number)
+        return self._pictures(self._batches, "flip", number, rows)
 
-    def opposite(self, number: int) -> torch.Tensor:
+    def opposite(self, number: int, rows: slice = ALL) -> torch.Tensor:
         """Real pictures for a generator whose loss looks at them: others, unless its fakes have the labels of these."""
         batches = self._batches if self.labels.shape[1] else self._opposite
-        return self._pictures(batches.indices(number), "flip opposite", number)
+        return self._pictures(batches, "flip opposite", number, rows)
 
-    def latents(self, number: int) -> torch.Tensor:
+    def latents(self, number: int, rows: slice = ALL) -> torch.Tensor:
         """float [batch, latent]."""
-        return upload(latents(self.train.batch, self.latent, self.seed, "train", number), self.device)
+        return self._upload(latents(self.train.batch, self.latent, self.seed, "train", number), rows)
 
-    def labels_shown(self, number: int) -> tuple[torch.Tensor, ...]:
+    def labels_shown(self, number: int, rows: slice = ALL) -> tuple[torch.Tensor, ...]:
         """What both networks are told of an update's pictures: int64 [batch, columns], or nothing without columns.
 
         Of half of the pictures each label is hidden with a chance drawn for that picture, so that a face can be asked
@@ -60,34 +62,41 @@ class Draws:
         labels = self.labels[self._batches.indices(number)]
         chance = torch.rand((len(labels), columns + 2), generator=random_generator(self.seed, "hidden", number))
         hidden = (chance[:, :1] < HIDING) & (chance[:, 2:] < chance[:, 1:2])
-        return (upload(torch.where(hidden, -1, labels), self.device),)
+        return (self._upload(torch.where(hidden, -1, labels), rows),)
 
-    def shares(self, number: int) -> torch.Tensor:
+    def shares(self, number: int, rows: slice = ALL) -> torch.Tensor:
         """float [batch] in [0, 1): how far from real to fake the gradient penalty looks."""
-        return self._uniform((self.train.batch,), "shares", number)
+        return self._uniform((), "shares", number, rows)
 
-    def augmented(self, pictures: torch.Tensor, player: str, number: int) -> torch.Tensor:
-        """What the discriminator is shown of ``pictures``."""
+    def augmented(self, pictures: torch.Tensor, player: str, number: int, rows: slice = ALL) -> torch.Tensor:
+        """What the discriminator is shown of ``pictures``, which are those of ``rows``."""
         if not self.train.augment:
             return pictures
-        uniform = self._uniform((len(pictures), NUMBERS * len(AUGMENTATIONS)), f"augment {player}", number)
+        uniform = self._uniform((NUMBERS * len(AUGMENTATIONS),), f"augment {player}", number, rows)
         with torch.autocast(pictures.device.type, enabled=False):
             return augment(pictures.float(), self.train.augment, uniform)
 
     @contextmanager
-    def inside_networks(self, number: int) -> Iterator[None]:
-        """Dropout and noise inputs draw from global generators: seeded by the step, and left as they were after it."""
-        devices = [self.device] if self.device.type == "cuda" else []
-        with torch.random.fork_rng(devices):
-            torch.manual_seed(derived_seed(self.seed, "inside", number))
+    def inside_networks(self) -> Iterator[None]:
+        """Dropout and noise inputs draw from global generators, which are left as they were."""
+        with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
             yield
 
-    def _pictures(self, indices: torch.Tensor, purpose: str, number: int) -> torch.Tensor:
-        real = to_network(self.images[upload(indices, self.device)])
+    def seed_networks(self, purpose: str, number: int, microbatch: int) -> None:
+        """Seed those generators for some passes of an update."""
+        torch.manual_seed(derived_seed(self.seed, f"inside {purpose} {microbatch}", number))
+
+    def _pictures(self, batches: BatchSequence, purpose: str, number: int, rows: slice) -> torch.Tensor:
+        real = to_network(self.images[self._upload(batches.indices(number), rows)])
         if self.train.flip:
-            mirrored = torch.rand(len(real), generator=random_generator(self.seed, purpose, number)) < 0.5
-            real = torch.where(upload(mirrored, self.device)[:, None, None, None], real.flip(3), real)
+            mirrored = self._uniform((), purpose, number, rows) < 0.5
+            real = torch.where(mirrored[:, None, None, None], real.flip(3), real)
         return real
 
-    def _uniform(self, shape: tuple[int, ...], purpose: str, number: int) -> torch.Tensor:
-        return upload(torch.rand(shape, generator=random_generator(self.seed, purpose, number)), self.device)
+    def _uniform(self, shape: tuple[int, ...], purpose: str, number: int, rows: slice) -> torch.Tensor:
+        source = random_generator(self.seed, purpose, number)
+        return self._upload(torch.rand((self.train.batch, *shape), generator=source), rows)
+
+    def _upload(self, batch: torch.Tensor, rows: slice) -> torch.Tensor:
+        """A copy where it is a part: products of matrices may depend on where in memory a matrix begins."""
+        return upload(batch if rows == ALL else batch[rows].clone(), self.device)

@@ -9,9 +9,12 @@ from facegan.params import TrainParams
 from facegan.training import ema
 from facegan.training.draws import Draws
 from facegan.training.objectives import OBJECTIVES
-from facegan.training.penalties import Logits, gradient_penalty, squared_gradient
+from facegan.training.penalties import gradient_penalty, squared_gradient
 from facegan.training.schedule import value_at
 from facegan.training.state import TrainingState, set_rate
+from facegan.training.update import Microbatches, unmoved, update
+
+Tensor = torch.Tensor
 
 COLUMNS = (
     "loss_generator",
@@ -60,137 +63,159 @@ class Settings:
             ema_kimg=now("ema_kimg"),
         )
 
+    @property
+    def penalised(self) -> bool:
+        return max(self.r1, self.r2, self.gradient_penalty) > 0
 
-def train_step(state: TrainingState, train: TrainParams, draws: Draws) -> torch.Tensor:
+
+def train_step(state: TrainingState, train: TrainParams, draws: Draws, parts: Microbatches | None = None) -> Tensor:
     """Update ``state`` by one step; gives float32 [len(COLUMNS)] on the device, without a synchronisation.
 
     The fakes of the last update of the discriminator are those that the generator is updated with, through the new
-    discriminator: they are drawn once.
+    discriminator. Their graph is kept where this process has one microbatch; of several they are drawn again.
     """
+    parts = parts or Microbatches(train.batch, train.batch)
     settings = Settings.at(train, state.step * train.images_per_step, len(draws.images))
     set_rate(state.generator_optimizer, settings.lr_generator, settings.betas_generator)
     set_rate(state.discriminator_optimizer, settings.lr_discriminator, settings.betas_discriminator)
-    with draws.inside_networks(state.step):
+    step = _Step(state, train, settings, draws, parts)
+    with draws.inside_networks():
         for turn in range(train.discriminator_steps):
             number = state.step * train.discriminator_steps + turn
-            real, latent, labels = draws.real(number), draws.latents(number), draws.labels_shown(number)
-            last = turn == train.discriminator_steps - 1
-            with _precision(train, real), torch.set_grad_enabled(last):
-                fake = state.generator(latent, *labels)
-            judged = _update_discriminator(state, train, settings, draws, real, fake.detach(), labels, number)
-        loss_generator = _update_generator(state, train, draws, fake, labels, number)
+            judged = step.update_discriminator(number, last=turn == train.discriminator_steps - 1)
+        loss_generator = step.update_generator(number)
     ema.update(state.average, state.generator, ema.decay(train.images_per_step, settings.ema_kimg))
-    return torch.stack([loss_generator, *judged, _norm(state.generator), _norm(state.discriminator)])
+    return torch.cat([loss_generator, judged, torch.stack([_norm(state.generator), _norm(state.discriminator)])])
 
 
-def _update_discriminator(
-    state: TrainingState,
-    train: TrainParams,
-    settings: Settings,
-    draws: Draws,
-    real: torch.Tensor,
-    fake: torch.Tensor,
-    labels: tuple[torch.Tensor, ...],
-    number: int,
-) -> tuple[torch.Tensor, ...]:
-    """Gives the loss, the penalty, D(real) and D(fake). Real pictures and fakes have the same labels, if any."""
-    objective = OBJECTIVES[train.objective]
+@dataclass
+class _Step:
+    """The updates of one step. Losses are means over a microbatch, and an update's over all of them."""
 
-    def discriminator(pictures: torch.Tensor) -> torch.Tensor:
-        logits: torch.Tensor = state.discriminator(pictures, *labels)
-        return logits
+    state: TrainingState
+    train: TrainParams
+    settings: Settings
+    draws: Draws
+    parts: Microbatches
+    kept: Tensor | None = None  # fakes with their graph
 
-    if train.penalised:
-        fake = fake.float()
-    real, fake = draws.augmented(real, "real", number), draws.augmented(fake, "fake", number)
-    together = train.penalised and train.penalty_every == 1
-    if together:
-        real.requires_grad_(settings.r1 > 0)
-        fake.requires_grad_(settings.r2 > 0)
-    with _precision(train, real, fp32=together):
-        # Two passes: batch norm over a merged batch would leak the label.
-        logits_real, logits_fake = discriminator(real).float(), discriminator(fake).float()
-    # Binary cross-entropy with real labels of 1 - s is that with labels of 1, and s D(x).
-    loss = objective.discriminator(logits_real, logits_fake) + train.label_smoothing * logits_real.mean()
-    penalty = torch.zeros((), device=real.device)
-    if together:
-        penalty = _penalty(discriminator, settings, draws, real, fake, logits_real, logits_fake, number)
-    state.discriminator_optimizer.zero_grad(set_to_none=True)
-    (loss + penalty if together else loss).backward()
-    state.discriminator_optimizer.step()
-    judged = loss.detach(), logits_real.detach().sigmoid().mean(), logits_fake.detach().sigmoid().mean()
+    def update_discriminator(self, number: int, last: bool) -> Tensor:
+        """Gives the loss, the penalty, D(real) and D(fake). Real pictures and fakes have the same labels, if any."""
+        state, train, draws = self.state, self.train, self.draws
+        objective = OBJECTIVES[train.objective]
+        together = train.penalised and train.penalty_every == 1
+        lazy = train.penalised and train.penalty_every > 1 and number % train.penalty_every == 0
+        shown: dict[int, tuple[Tensor, Tensor]] = {}  # what a lazy penalty looks at again
 
-    if train.penalised and train.penalty_every > 1 and number % train.penalty_every == 0:
-        real, fake = real.requires_grad_(settings.r1 > 0), fake.requires_grad_(settings.r2 > 0)
-        logits_real, logits_fake = (
-            discriminator(part) if part.requires_grad else logits
-            for part, logits in ((real, logits_real), (fake, logits_fake))
-        )
-        every = train.penalty_every
-        penalty = every * _penalty(discriminator, settings, draws, real, fake, logits_real, logits_fake, number)
-        if penalty.requires_grad:  # not where every weight has come to the 0 at the end of its schedule
-            state.discriminator_optimizer.zero_grad(set_to_none=True)
-            penalty.backward()
-            state.discriminator_optimizer.step()
-    loss, d_real, d_fake = judged
-    return loss, penalty.detach(), d_real, d_fake
+        def losses(part: int) -> tuple[Tensor, Tensor]:
+            rows = self.parts.rows(part)
+            real, labels = draws.real(number, rows), draws.labels_shown(number, rows)
+            fake = self._drawn(number, part, graph=last)
+            if last and len(self.parts.own) == 1:
+                self.kept = fake
+            fake = fake.detach().float() if train.penalised else fake.detach()
+            real, fake = draws.augmented(real, "real", number, rows), draws.augmented(fake, "fake", number, rows)
+            if together:
+                self._watch(real, fake)
+            draws.seed_networks("discriminator", number, part)
+            with _precision(train, real, fp32=together):
+                # Two passes: batch norm over a merged batch would leak the label.
+                logits_real = state.discriminator(real, *labels).float()
+                logits_fake = state.discriminator(fake, *labels).float()
+            # Binary cross-entropy with real labels of 1 - s is that with labels of 1, and s D(x).
+            loss = objective.discriminator(logits_real, logits_fake) + train.label_smoothing * logits_real.mean()
+            penalty = torch.zeros_like(loss)
+            if together:
+                penalty = self._penalty(number, part, real, fake, logits_real, logits_fake)
+            if lazy:
+                shown[part] = real, fake
+            numbers = (loss, penalty, logits_real.sigmoid().mean(), logits_fake.sigmoid().mean())
+            return loss + penalty if together else loss, torch.stack(numbers).detach()
+
+        def penalties(part: int) -> tuple[Tensor, Tensor]:
+            real, fake = shown[part]
+            self._watch(real, fake)
+            labels = draws.labels_shown(number, self.parts.rows(part))
+            draws.seed_networks("penalty", number, part)
+            logits = [state.discriminator(x, *labels) if x.requires_grad else x.new_zeros(()) for x in (real, fake)]
+            penalty = train.penalty_every * self._penalty(number, part, real, fake, *logits)
+            return penalty, penalty.detach()[None]
+
+        moving = [state.generator, state.discriminator]
+        numbers = update(state.discriminator, state.discriminator_optimizer, moving, self.parts, losses)
+        if lazy and self.settings.penalised:  # not where every weight has come to the 0 at the end of its schedule
+            penalty = update(state.discriminator, state.discriminator_optimizer, moving[1:], self.parts, penalties)
+            numbers = torch.cat([numbers[:1], penalty, numbers[2:]])
+        return numbers
+
+    def update_generator(self, number: int) -> Tensor:
+        """Gives the loss, [1]."""
+        state, train, draws = self.state, self.train, self.draws
+        objective, discriminator = OBJECTIVES[train.objective], state.discriminator
+
+        def losses(part: int) -> tuple[Tensor, Tensor]:
+            rows = self.parts.rows(part)
+            labels, fake = draws.labels_shown(number, rows), self.kept
+            if fake is None:
+                with unmoved(state.generator):
+                    fake = self._drawn(number, part)
+            draws.seed_networks("generator", number, part)
+            with _precision(train, fake):
+                logits = discriminator(draws.augmented(fake, "generator", state.step, rows), *labels).float()
+                opposite = logits
+                if objective.pairs:
+                    with torch.no_grad():
+                        shown = draws.augmented(draws.opposite(number, rows), "opposite", number, rows)
+                        opposite = discriminator(shown, *labels).float()
+            loss = objective.generator(opposite, logits)
+            return loss, loss.detach()[None]
+
+        discriminator.requires_grad_(False)  # gradients of D's weights are not wanted here: 8 % of the work
+        numbers = update(state.generator, state.generator_optimizer, [discriminator], self.parts, losses)
+        discriminator.requires_grad_(True)
+        return numbers
+
+    def _drawn(self, number: int, part: int, graph: bool = True) -> Tensor:
+        """The fakes of a microbatch: the same ones each time."""
+        rows = self.parts.rows(part)
+        latent, labels = self.draws.latents(number, rows), self.draws.labels_shown(number, rows)
+        self.draws.seed_networks("fakes", number, part)
+        with _precision(self.train, latent), torch.set_grad_enabled(graph):
+            fake: Tensor = self.state.generator(latent, *labels)
+        return fake
+
+    def _watch(self, real: Tensor, fake: Tensor) -> None:
+        """Take gradients with respect to the pictures that a penalty asks about."""
+        real.requires_grad_(self.settings.r1 > 0)
+        fake.requires_grad_(self.settings.r2 > 0)
+
+    def _penalty(
+        self, number: int, part: int, real: Tensor, fake: Tensor, logits_real: Tensor, logits_fake: Tensor
+    ) -> Tensor:
+        settings, rows = self.settings, self.parts.rows(part)
+        total = torch.zeros((), device=real.device)
+        if settings.r1 > 0:
+            total = total + settings.r1 / 2 * squared_gradient(logits_real, real)
+        if settings.r2 > 0:
+            total = total + settings.r2 / 2 * squared_gradient(logits_fake, fake)
+        if settings.gradient_penalty > 0:
+            labels = self.draws.labels_shown(number, rows)
+            with torch.autocast(real.device.type, enabled=False):
+                shares = self.draws.shares(number, rows)
+                apart = gradient_penalty(
+                    lambda pictures: self.state.discriminator(pictures, *labels), real.detach(), fake.detach(), shares
+                )
+            total = total + settings.gradient_penalty * apart
+        return total
 
 
-def _penalty(
-    discriminator: Logits,
-    settings: Settings,
-    draws: Draws,
-    real: torch.Tensor,
-    fake: torch.Tensor,
-    logits_real: torch.Tensor,
-    logits_fake: torch.Tensor,
-    number: int,
-) -> torch.Tensor:
-    total = torch.zeros((), device=real.device)
-    if settings.r1 > 0:
-        total = total + settings.r1 / 2 * squared_gradient(logits_real, real)
-    if settings.r2 > 0:
-        total = total + settings.r2 / 2 * squared_gradient(logits_fake, fake)
-    if settings.gradient_penalty > 0:
-        with torch.autocast(real.device.type, enabled=False):
-            shares = draws.shares(number)
-            apart = gradient_penalty(discriminator, real.detach(), fake.detach(), shares)
-        total = total + settings.gradient_penalty * apart
-    return total
-
-
-def _update_generator(
-    state: TrainingState,
-    train: TrainParams,
-    draws: Draws,
-    fake: torch.Tensor,
-    labels: tuple[torch.Tensor, ...],
-    number: int,
-) -> torch.Tensor:
-    objective, discriminator = OBJECTIVES[train.objective], state.discriminator
-    discriminator.requires_grad_(False)  # gradients of D's weights are not wanted here: 8 % of the work
-    with _precision(train, fake):
-        logits = discriminator(draws.augmented(fake, "generator", state.step), *labels).float()
-        opposite = logits
-        if objective.pairs:
-            with torch.no_grad():
-                shown = draws.augmented(draws.opposite(number), "opposite", number)
-                opposite = discriminator(shown, *labels).float()
-    loss = objective.generator(opposite, logits)
-    state.generator_optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    state.generator_optimizer.step()
-    discriminator.requires_grad_(True)
-    return loss.detach()
-
-
-def _precision(train: TrainParams, like: torch.Tensor, fp32: bool = False) -> torch.autocast:
+def _precision(train: TrainParams, like: Tensor, fp32: bool = False) -> torch.autocast:
     return torch.autocast(like.device.type, torch.bfloat16, enabled=train.precision == "bf16" and not fp32)
 
 
-def _norm(network: torch.nn.Module) -> torch.Tensor:
+def _norm(network: torch.nn.Module) -> Tensor:
     """Euclidean norm of all gradients together."""
     gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
-    norms: tuple[torch.Tensor, ...] = torch._foreach_norm(gradients)
-    total: torch.Tensor = torch.linalg.vector_norm(torch.stack(norms))
+    norms: tuple[Tensor, ...] = torch._foreach_norm(gradients)
+    total: Tensor = torch.linalg.vector_norm(torch.stack(norms))
     return total

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from facegan.errors import FaceganError
-from facegan.evaluation.sharing import ALONE, Processes
 from facegan.repository.distributed import several
+from facegan.sharing import ALONE, Processes
 
 SHARING = """
 import sys
