@@ -65,7 +65,7 @@ def dcgan(precision: str, batch: int) -> tuple[ModelParams, TrainParams]:
     params = load_params(Path("recipes/base.yaml"))
     values = params.model.model_dump()
     wide = {player: {**values[player], "channels": 64} for player in ("generator", "discriminator")}
-    train = {**params.train.model_dump(), "precision": precision, "batch": batch}
+    train = {**params.train.model_dump(), "precision": precision, "batch": batch, "microbatch": None}
     return ModelParams.model_validate({**values, **wide}), TrainParams.model_validate(train)
 
 
@@ -76,7 +76,7 @@ def networks(device: torch.device) -> list[tuple[str, str, str]]:
     contenders, parameters = {}, {}
     for name in ("conv-64", "keras-64", "wgan-gp-64", "hinge-sn-64", "stylegan2-64", "r3gan-64"):
         params = parse_params(text(recipe(Path(), name)))
-        train = params.train.model_copy(update={"batch": batch})
+        train = params.train.model_copy(update={"batch": batch, "microbatch": None})
         contender = contenders[name] = Ours(params.model, train, device)
         players = (contender.state.generator, contender.state.discriminator)
         parameters[name] = [sum(weight.numel() for weight in player.parameters()) / 1e6 for player in players]

@@ -63,7 +63,7 @@ def shrunk(params: Params) -> Params:
     values["preprocess"]["size"] = 32
     shown = 4 * params.train.discriminator_steps / 1000
     values["train"] |= {"duration": f"{3 * shown} kimg", "tick": f"{shown} kimg", "evaluate_every": f"{shown} kimg"}
-    values["train"] |= {"batch": 4, "samples": 4, "precision": "fp32"}
+    values["train"] |= {"batch": 4, "microbatch": None, "samples": 4, "precision": "fp32"}
     return Params.model_validate(values)
 
 

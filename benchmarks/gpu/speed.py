@@ -49,7 +49,7 @@ class Contender:
         update: Row = {"precision": "bf16" if self.precision == "bf16" else "fp32"}
         if tiny:
             return params.model_copy(update={"train": params.train.model_copy(update=update)})
-        train = params.train.model_copy(update=update | {"batch": self.batch})
+        train = params.train.model_copy(update=update | {"batch": self.batch, "microbatch": None})
         preprocess = params.preprocess.model_copy(update={"size": self.size})
         return params.model_copy(update={"train": train, "preprocess": preprocess})
 
@@ -284,6 +284,7 @@ def _before(name: str, bench: Bench) -> Iterator[Row]:
         raise RuntimeError(f"the earlier revision failed: {done.stderr[-400:]}")
     earlier = statistics.median(json.loads(done.stdout.splitlines()[-1]))
     params = load_recipe(name)
-    params = params.model_copy(update={"train": params.train.model_copy(update={"batch": batch})})
+    train = params.train.model_copy(update={"batch": batch, "microbatch": None})
+    params = params.model_copy(update={"train": train})
     today = statistics.median(Runner(params, bench).rates())
     yield {"recipe": name, "batch": batch, "earlier_images_per_second": earlier, "times_earlier": today / earlier}

@@ -127,9 +127,11 @@ class NoWaiting(TorchDispatchMode):
 
 
 @pytest.mark.parametrize("name", all_recipes())
-def test_a_step_never_waits_for_the_device(name: str) -> None:
+@pytest.mark.parametrize("microbatch", [None, 4])
+def test_a_step_never_waits_for_the_device(name: str, microbatch: int | None) -> None:
     """On ``meta`` there are no values: an ``.item()``, a ``.cpu()`` or the truth of a tensor raises."""
     params = load_recipe(name, tiny=True)
+    params = params.model_copy(update={"train": params.train.model_copy(update={"microbatch": microbatch})})
     with on_meta(), NoWaiting():
         state, draws = meta_step(params, 24)
         for _ in range(2):  # a lazy penalty is in the first

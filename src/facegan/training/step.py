@@ -74,7 +74,7 @@ def train_step(state: TrainingState, train: TrainParams, draws: Draws, parts: Mi
     The fakes of the last update of the discriminator are those that the generator is updated with, through the new
     discriminator. Their graph is kept where this process has one microbatch; of several they are drawn again.
     """
-    parts = parts or Microbatches(train.batch, train.batch)
+    parts = parts or Microbatches(train.batch, train.arithmetic_batch)
     settings = Settings.at(train, state.step * train.images_per_step, len(draws.images))
     set_rate(state.generator_optimizer, settings.lr_generator, settings.betas_generator)
     set_rate(state.discriminator_optimizer, settings.lr_discriminator, settings.betas_discriminator)
