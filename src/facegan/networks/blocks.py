@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn import functional
 from torch.nn.utils import parametrize
 
+from facegan.networks.convolutions import filtered, spread
 from facegan.networks.strided import DoublingConv2d
 from facegan.params import ModelParams
 
@@ -37,10 +38,8 @@ class Upsample(nn.Module):
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
         """float [n, c, h, w] to [n, c, 2h, 2w]."""
-        channels, height, width = pictures.shape[1:]
-        kernel = self.kernel.to(pictures.dtype).expand(channels, 1, -1, -1)
-        padding = (kernel.shape[-1] - 2) // 2
-        large = functional.conv_transpose2d(pictures, kernel, stride=2, padding=padding, groups=channels)
+        height, width = pictures.shape[2:]
+        large = spread(pictures, self.kernel, stride=2, padding=(self.kernel.shape[-1] - 2) // 2)
         return large[:, :, : 2 * height, : 2 * width]
 
 
@@ -55,9 +54,7 @@ class Filter(nn.Module):
         self.register_buffer("kernel", _kernel(taps) * gain, persistent=False)
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        channels = pictures.shape[1]
-        kernel = self.kernel.to(pictures.dtype).expand(channels, 1, -1, -1)
-        return functional.conv2d(pictures, kernel, None, self.stride, self.padding, groups=channels)
+        return filtered(pictures, self.kernel, self.stride, self.padding)
 
 
 def downsample(taps: Sequence[int] = BLUR) -> Filter:

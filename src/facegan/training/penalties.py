@@ -8,6 +8,8 @@ from collections.abc import Callable
 
 import torch
 
+from facegan.networks.convolutions import gradients_of_pictures
+
 Logits = Callable[[torch.Tensor], torch.Tensor]
 
 
@@ -32,5 +34,6 @@ def gradient_penalty(
 
 
 def _gradient(logits: torch.Tensor, pictures: torch.Tensor) -> torch.Tensor:
-    (gradient,) = torch.autograd.grad(logits.sum(), pictures, create_graph=True)
+    with gradients_of_pictures():
+        (gradient,) = torch.autograd.grad(logits.sum(), pictures, create_graph=True)
     return gradient
