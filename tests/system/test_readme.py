@@ -16,6 +16,10 @@ ELSEWHERE = {
     "make help": "below",
     ". .venv/bin/activate": "the tests run in it",
     "dvc repro --force train": "test_run.py",
+    "facegan recipe use r3gan-64": "as the recipe above it",
+    "FACEGAN_PROCESSES=4 dvc repro": "test_together.py, with 2",
+    "torchrun --nnodes 2 --nproc-per-node 8 --rdzv-backend c10d --rdzv-endpoint HOST:29500 --max-restarts 3 "
+    "-m pipeline.train": "test_together.py, on one machine",
     "dvc push": "test_tracking.py",
     "facegan record": "test_tracking.py",
     "facegan study": "test_study.py",

@@ -93,7 +93,7 @@ def test_killed_and_gone_on_with_any_number_it_ends_with_the_bytes_of_one(alone:
         kill_group(process)
         leaves_nobody(process, family)
     clone.environment["FACEGAN_PROCESSES"] = "2"
-    assert "in 2 processes" in clone.run(*STAGE)
+    assert "in 2 processes" in clone.repro("train")
     assert clone.log().count("resuming at") == 1
     assert [clone.sha(name) for name in OUTPUTS] == [alone.sha(name) for name in OUTPUTS]
 
