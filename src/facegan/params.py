@@ -216,7 +216,9 @@ _JUDGE = Discriminator(lambda value: "file" if isinstance(value, dict | OnnxJudg
 class TrainParams(Block):
     duration: Span
     batch: Annotated[int, Field(ge=2)]  # batch statistics need two
-    microbatch: Annotated[int, Field(ge=2)] | None  # pictures that are computed at once; null is the batch
+    microbatch: (
+        Annotated[int, Field(ge=2)] | None
+    )  # pictures that are computed at once; null, or more than the batch, is the batch
     precision: Literal["fp32", "bf16"]
     objective: Literal["bce", "hinge", "wasserstein", "least-squares", "relativistic"]
     label_smoothing: Annotated[float, Field(ge=0.0, lt=0.5)]  # real labels are 1 less this
@@ -247,8 +249,8 @@ class TrainParams(Block):
 
     @property
     def arithmetic_batch(self) -> int:
-        """Pictures of a microbatch, inside which all sums over pictures are taken."""
-        return self.microbatch or self.batch
+        """Pictures of a microbatch, inside which all sums over pictures are taken; of a smaller batch, all of them."""
+        return min(self.microbatch or self.batch, self.batch)
 
     @property
     def penalised(self) -> bool:

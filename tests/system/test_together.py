@@ -161,6 +161,14 @@ def test_a_port_that_is_taken_is_one_line(clone: Clone) -> None:
     assert "Traceback" not in said and "in use" in said
 
 
+def test_what_the_first_one_fails_of_is_told_alone_and_ends_all(clone: Clone) -> None:
+    """The others wait for it by then."""
+    clone.environment |= {"FACEGAN_PROCESSES": "2", "FACEGAN_CHECKPOINT_SECONDS": "soon"}
+    said = clone.run(*STAGE, code=1, timeout=60)
+    assert said.splitlines()[-1] == "error: FACEGAN_CHECKPOINT_SECONDS: 'soon' should be a number of seconds"
+    assert "Traceback" not in said
+
+
 def test_processes_that_cannot_share_a_batch_are_refused_before_any_work(clone: Clone) -> None:
     clone.environment["FACEGAN_PROCESSES"] = "8"
     assert clone.run(*STAGE, code=1).strip() == (

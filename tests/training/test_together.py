@@ -196,6 +196,13 @@ def test_what_cannot_be_shared_is_refused_with_what_can(
         refuse_to_share(tiny.train(batch=batch, microbatch=microbatch), processes)
 
 
+def test_a_batch_smaller_than_a_microbatch_is_one(tiny: Tiny) -> None:
+    """So that a recipe's microbatch is not in the way of another batch."""
+    assert tiny.train(batch=8, microbatch=64).arithmetic_batch == 8
+    with pytest.raises(ValueError, match=r"train.microbatch: 5 should divide train.batch \(8\)"):
+        tiny.train(batch=8, microbatch=5)
+
+
 def test_what_can_be_shared_is_not_refused(tiny: Tiny) -> None:
     for batch, microbatch, processes in ((64, None, 1), (64, 32, 2), (12, 2, 2), (64, 4, 16)):
         refuse_to_share(tiny.train(batch=batch, microbatch=microbatch), processes)
