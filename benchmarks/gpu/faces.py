@@ -52,7 +52,7 @@ def _train(name: str, minutes: float, bench: Bench) -> Iterator[Row]:
     held_out = len(images) // 10
     images, unseen = images[held_out:], images[:held_out]
     with tempfile.TemporaryDirectory() as folder:
-        params = _lasting(params, len(images), minutes, bench, Path(folder, "rate"))
+        params = _lasting(params, len(images), minutes, bench)
         inputs = Inputs(params.model.latent)
         judge = build_judge(params.train.judge, images, inputs, params.seed, Path.cwd(), bench.device)
         working = Path(folder, "training")
@@ -80,9 +80,9 @@ def _train(name: str, minutes: float, bench: Bench) -> Iterator[Row]:
             )
 
 
-def _lasting(params: Params, pictures: int, minutes: float, bench: Bench, folder: Path) -> Params:
+def _lasting(params: Params, pictures: int, minutes: float, bench: Bench) -> Params:
     """The same parameters for as many images as fit into the minutes, schedules stretched with them."""
-    rate = Runner(params, bench, folder).rates(1)[0]
+    rate = Runner(params, bench).rates(1)[0]
     images = max(4 * params.train.images_per_step, int(rate * minutes * 60 * (0.001 if bench.tiny else 0.95)))
     share = images / images_in(params.train.duration, pictures)
     train = {**params.train.model_dump(), "duration": f"{images / 1000} kimg"}
