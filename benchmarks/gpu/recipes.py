@@ -43,7 +43,9 @@ def load_recipe(name: str, tiny: bool = False) -> Params:
     return params.model_copy(
         update={
             "model": model,
-            "train": params.train.model_copy(update={"batch": 8, "microbatch": 4 if params.train.microbatch else None}),
+            "train": params.train.model_copy(
+                update={"batch": 8, "microbatch": 4 if params.train.microbatch else None, "judge": "fd_random"}
+            ),
             "preprocess": params.preprocess.model_copy(update={"size": TINY}),
         }
     )

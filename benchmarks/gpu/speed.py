@@ -99,13 +99,15 @@ def products(precision: str) -> Iterator[None]:
 
 def limits(bench: Bench) -> dict[str, float]:
     """TFLOP/s of the best of some large matrix products, and of some convolutions, for each precision."""
-    side, channels = (512, 32) if bench.tiny else (8192, 512)
+    side, channels, count = (64, 8, 2) if bench.tiny else (8192, 512, 64)
     found = {}
     for precision, dtype in (("bf16", torch.bfloat16), ("tf32", torch.float32), ("fp32", torch.float32)):
         with products(precision):
             a, b = (torch.randn(side, side, device=bench.device).to(dtype) for _ in range(2))
             found[precision] = 2 * side**3 / _best(lambda a=a, b=b: a @ b, bench) / 1e12
-            layers = torch.randn(64, channels, 32, 32, device=bench.device).to(dtype, memory_format=torch.channels_last)
+            layers = torch.randn(count, channels, 32, 32, device=bench.device).to(
+                dtype, memory_format=torch.channels_last
+            )
             kernel = torch.randn(channels, channels, 3, 3, device=bench.device)
             kernel = kernel.to(dtype, memory_format=torch.channels_last)
             seconds = _best(lambda x=layers, k=kernel: torch.nn.functional.conv2d(x, k, padding=1), bench)
