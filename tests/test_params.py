@@ -15,8 +15,11 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from facegan.errors import FaceganError
-from facegan.params import DataParams, Params, Schedule
+from facegan.networks import stylegan2
+from facegan.params import DEVIATION_GROUP, DataParams, Params, Schedule
 from facegan.params_yaml import flatten, load_params, parse_params, validate_params
+from facegan.repository.recipes import recipe
+from facegan.repository.yaml_file import text
 from facegan.strict_yaml import read_yaml
 
 BASE = Path(__file__).parents[1] / "recipes" / "base.yaml"
@@ -594,6 +597,8 @@ def test_a_schedule_that_makes_no_sense_is_refused(key: str, change: dict[str, o
     [
         ({"objective": "hinge", "label_smoothing": 0.1}, "train.label_smoothing: 0.1 goes with train.objective 'bce'"),
         ({"r2": 0.5}, "train.r2: 0.5 does not go with model.discriminator.norm 'batch'"),
+        ({"microbatch": 5}, "train.microbatch: 5 should divide train.batch (16)"),
+        ({"microbatch": 1}, "train.microbatch: 1"),
     ],
 )
 def test_combinations_that_cannot_work_are_refused_with_the_reason(changes: dict[str, object], words: str) -> None:
@@ -601,6 +606,14 @@ def test_combinations_that_cannot_work_are_refused_with_the_reason(changes: dict
     values["train"] |= changes
     line = refusal(lambda: validate_params(values, "params.yaml"))
     assert line.startswith(f"params.yaml: {words}")
+
+
+def test_a_microbatch_holds_whole_groups_of_pictures_that_are_compared() -> None:
+    values = read_yaml(text(recipe(BASE.parents[1], "stylegan2-64")), "stylegan2-64")
+    values["train"] |= {"batch": 12, "microbatch": 6}
+    line = refusal(lambda: validate_params(values, "params.yaml"))
+    assert line.startswith("params.yaml: train.microbatch: 6 should be a multiple of 4, the group in which")
+    assert DEVIATION_GROUP == stylegan2.GROUP
 
 
 @pytest.mark.parametrize(
