@@ -21,6 +21,7 @@ from facegan.repository.project import cores
 from facegan.sharing import ALONE, Processes
 
 PATIENCE = timedelta(minutes=30)  # with a process that answers: the first one may be scoring; one that dies is seen
+GRACE = 10.0  # seconds that the others get to end when the first one does
 MEETING = "FACEGAN_MEETING"  # the file through which the processes that this one starts find each other
 
 Other = tuple[subprocess.Popen[bytes], IO[bytes]]  # a process, and what it says on stderr
@@ -77,7 +78,16 @@ def several(module: str) -> Iterator[Processes]:
             with suppress(RuntimeError):  # the others may be gone
                 distributed.destroy_process_group()
             for process, _ in others:
-                process.wait()
+                _end(process)
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    """Wait for one that has nothing left to do; where the first one failed alone, it would wait for that for ever."""
+    try:
+        process.wait(GRACE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def device_of(processes: Processes) -> str | None:
