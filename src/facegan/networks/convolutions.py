@@ -99,10 +99,11 @@ def grouped(pictures: Tensor, weight: Tensor, padding: int, groups: int) -> Tens
     """A convolution of stride 1 of float [n, c, h, w] with ``weight`` [out, c / groups, k, k]."""
     if not _differentiable(pictures):
         return functional.conv2d(pictures, weight, None, 1, padding, groups=groups)
-    if torch.is_autocast_enabled(pictures.device.type):  # here, so that all derivatives are taken in that precision too
-        dtype = torch.get_autocast_dtype(pictures.device.type)
+    kind = pictures.device.type
+    if kind != "meta" and torch.is_autocast_enabled(kind):  # here, so that all derivatives have that precision too
+        dtype = torch.get_autocast_dtype(kind)
         pictures, weight = pictures.to(dtype), weight.to(dtype)
-    with torch.autocast(pictures.device.type, enabled=False):
+    with torch.autocast(kind, enabled=False):
         result: Tensor = _Grouped.apply(pictures, weight, padding, groups)
     return result
 
