@@ -19,8 +19,8 @@ def fresh(store: Store, rank: int, count: int, seconds: float = SECONDS) -> Pref
     """A part of ``store`` that nobody has used before, the same for all ``count`` processes.
 
     Each says that it is present by a number of its own. The first proposes a meeting of those who are; the others agree
-    to one that has their number in it; it begins when all have. So the dead, whose numbers stand there too, hold up
-    nobody. Raises FaceganError when not all have come.
+    to one that has their number in it; it begins when all have. So the numbers of dead processes, still in the
+    store, hold up nobody. Raises FaceganError when not all have come.
     """
     own = uuid4().hex
     store.set(f"present {rank}", own)

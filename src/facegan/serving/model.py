@@ -145,7 +145,7 @@ class Source:
 
 
 def new_seed() -> int:
-    """For a request that asks for none; it is told what it got."""
+    """For a request that names no seed; the response states the one that was used."""
     return secrets.randbelow(2**31)
 
 

@@ -27,7 +27,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, ScalarF
 
 GRIDS = 24  # pictures on a page that opens quickly
 BESIDE = ("kid", "memorization")  # shown next to the score that decides
-SEVERAL = 10  # curves with a name each; more are told by colour
+SEVERAL = 10  # curves with a name each; more differ by colour alone
 BEST, OTHER = "#c2410c", "#64748b"
 
 

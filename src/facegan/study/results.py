@@ -31,7 +31,7 @@ class Plan:
 
 @dataclass
 class Trial:
-    """A setting, what the sampler is told of it, and the results of its trainings by seed."""
+    """A setting, what is reported to the sampler, and the results of its trainings by seed."""
 
     number: int
     tried: Tried

@@ -44,7 +44,7 @@ class Study:
         self._running: dict[Bench, Trial] = {}
         self._benches: list[Bench] = []
         self._failed = 0  # in a row
-        self._told = False  # that MLflow does not answer
+        self._told = False  # that MLflow cannot be reached
         self._snapshot = Snapshot(project)
         self._key = json_digest([space.described(), plan.sampler, plan.prune])
         self._file = out / f"trials-{self._key[:8]}.json"
@@ -280,7 +280,7 @@ class Study:
         return f"{self.score} {at_its_floor(entry(result, self.score)):.4g}{best}"
 
     def _view(self, update: Callable[[], None]) -> None:
-        """Show it in MLflow, and go on without when that does not answer: the next end of the study shows it."""
+        """Log it to MLflow, or continue without when MLflow cannot be reached: the study logs it when it ends next."""
         try:
             update()
         except Exception as error:  # MLflow lets those of its database, of HTTP and of its stores through

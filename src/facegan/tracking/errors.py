@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from facegan.errors import FaceganError
 
-# What a person can put right: a full or read-only disk, a path that is a folder or is not there.
+# What a user can fix: a full or read-only disk, a path that is a folder or is not there.
 LOCAL = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EISDIR, errno.ENOTDIR, errno.ENOENT)
 
 _URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?P<rest>\S+)")

@@ -1,4 +1,4 @@
-"""What makes two runs the same run, and what is told about each."""
+"""What makes two runs the same run, and what is logged about each."""
 
 import json
 import os

@@ -164,7 +164,7 @@ class Registry:
         """What a failure to fetch means: missing only where the store shows other files of the run, and not these."""
         try:
             there = [entry.path for entry in listing() or []]
-        except Exception:  # it does not answer
+        except Exception:  # it cannot be reached
             there = [wanted]
         if self._visible(version) and wanted not in there and (wanted or not there):
             return Missing(f"{what} are gone: {one_line(error)}")

@@ -22,7 +22,7 @@ class Draws:
     """Draws for a training on ``images`` uint8 [n, size, size, 3] on ``device``. ``number`` counts updates.
 
     What an update needs is drawn for the whole batch, of which ``rows`` are given: no bit depends on how it is shared.
-    ``labels`` int64 [n, columns] are those of the pictures; where there are columns, both networks are told of them.
+    ``labels`` int64 [n, columns] are those of the pictures; where there are columns, both networks are conditioned on them.
     """
 
     images: torch.Tensor
@@ -51,7 +51,7 @@ class Draws:
         return self._upload(latents(self.train.batch, self.latent, self.seed, "train", number), rows)
 
     def labels_shown(self, number: int, rows: slice = ALL) -> tuple[torch.Tensor, ...]:
-        """What both networks are told of an update's pictures: int64 [batch, columns], or nothing without columns.
+        """The labels that both networks get in an update: int64 [batch, columns], or nothing without columns.
 
         Of half of the pictures each label is hidden with a chance drawn for that picture, so that a face can be asked
         for by any of them, and by none.

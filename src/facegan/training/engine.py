@@ -133,4 +133,4 @@ class Engine:
         return losses
 
     def alarm(self, images: int, text: str) -> None:
-        """Is told of what went wrong."""
+        """Called with what went wrong; the first process logs it."""
