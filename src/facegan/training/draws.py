@@ -22,7 +22,7 @@ class Draws:
     """Draws for a training on ``images`` uint8 [n, size, size, 3] on ``device``. ``number`` counts updates.
 
     What an update needs is drawn for the whole batch, of which ``rows`` are given: no bit depends on how it is shared.
-    ``labels`` int64 [n, columns] are those of the pictures; where there are columns, both networks are conditioned on them.
+    ``labels`` int64 [n, columns] are those of the pictures; where there are columns, both networks get them.
     """
 
     images: torch.Tensor
