@@ -12,12 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from facegan.data.labels import Labels
 from facegan.errors import FaceganError
 from facegan.sharing import Processes, tree
+from facegan.training.draws import Draws
 from facegan.training.state import TrainingState
 from facegan.training.step import COLUMNS, train_step
 from facegan.training.update import Microbatches, refuse_to_share, update
-from training.tiny import Given, Tiny
+from training.tiny import CPU, Given, Tiny
 from training.together import SYSTEMS
 
 TOGETHER = Path(__file__).with_name("together.py")
@@ -131,6 +133,26 @@ def norms(network: nn.Module) -> list[nn.BatchNorm2d]:
     return [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
 
 
+def test_every_pass_draws_for_itself_but_fakes_that_are_drawn_again(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seeds of what dropout and noise inputs draw from: of a microbatch, in the order of the passes."""
+    train = tiny.train(batch=8, microbatch=4, r1=1.0, penalty_every=2)
+    state = tiny.state(train, tiny.model(discriminator={"norm": "none", "first_norm": False}))
+    draws = Draws(tiny.images, Labels.none(len(tiny.images)).table, 8, train, 1, CPU)
+    seeds: list[int] = []
+    monkeypatch.setattr(torch, "manual_seed", seeds.append)
+    train_step(state, train, draws)
+    fakes, discriminator = seeds[0:4:2], seeds[1:4:2]
+    penalty, again, generator = seeds[4:6], seeds[6:10:2], seeds[7:10:2]
+    assert again == fakes
+    assert len({*fakes, *discriminator, *penalty, *generator}) == 8
+    state.step += 1
+    seeds.clear()
+    train_step(state, train, draws)
+    assert not {*seeds} & {*fakes, *discriminator, *penalty, *generator}
+
+
 def test_a_step_of_microbatches_is_finite_float32_without_a_graph(tiny: Tiny) -> None:
     train = tiny.train(batch=12, microbatch=4, precision="bf16")
     source = torch.Generator().manual_seed(2)
@@ -144,7 +166,7 @@ PEAK = """
 import sys, torch
 sys.path[:0] = [{tests!r}]
 from pathlib import Path
-from training.tiny import Given, Tiny
+from training.tiny import CPU, Given, Tiny
 from facegan.training.step import train_step
 from facegan.training.update import Microbatches
 
