@@ -6,9 +6,9 @@ torchrun does.
 
 import torch
 
-from facegan.data.batches import load_split
 from facegan.data.labels import Labels
 from facegan.data.manifest import SPLITS, read_manifest
+from facegan.data.stored import load_split
 from facegan.errors import FaceganError
 from facegan.evaluation.comparison import at_its_floor
 from facegan.evaluation.features import build_extractor
@@ -23,7 +23,7 @@ from facegan.progress import progress
 from facegan.repository.distributed import device_of, several
 from facegan.repository.project import REPORTS, SHARDS, TRAINED, Project
 from facegan.repository.running import run_stage
-from facegan.sharing import Processes
+from facegan.sharing import Compute, Processes
 from facegan.training.device import choose_device, describe, make_deterministic
 
 
@@ -35,6 +35,7 @@ def evaluate(project: Project) -> None:
 def _evaluate(project: Project, processes: Processes) -> None:
     params = project.params()
     device = choose_device(device_of(processes))
+    compute = Compute(device, processes)
     make_deterministic(device)
     extractor = build_extractor(params.evaluate, project.home, device)
     network, config = load_trained(project.root / TRAINED)
@@ -50,24 +51,24 @@ def _evaluate(project: Project, processes: Processes) -> None:
 
     try:
         with progress(None, count + generated, "evaluate", hidden=processes.rank > 0) as bar:
-            everything = torch.cat([part.images for part in sets])
+            everything = load_split(project.root / SHARDS, *SPLITS).images
             environment = f"{describe(device)}, {torch.get_num_threads()} threads, torch {torch.__version__}"
             cache, told = project.state / "cache", bar.update
             held = reference(everything, extractor, n, SCORING_SEED, cache, real.digests, environment, told, processes)
             done = evaluate_generator(
-                network, params.model.latent, real, held, extractor, generated, seed, device, told, processes
+                network, params.model.latent, real, held, extractor, generated, seed, told, compute
             )
     except ValueError as error:
         raise FaceganError(
             f"evaluate: {error}: what evaluate.extractor ({params.evaluate.extractor}) gives cannot be scored"
         ) from error
-    if processes.rank > 0:
-        return
     last = None
     if config["last"]["images"] != config["best"]["images"]:
         network, _ = load_trained(project.root / TRAINED, LAST)
         network.to(device)
-        last = score_last(network, params.model.latent, real, held, extractor, generated, seed, device, done)
+        last = score_last(network, params.model.latent, real, held, extractor, generated, seed, done, compute)
+    if processes.rank > 0:
+        return
     done.report["protocol"]["params"] = params.evaluate.model_dump_json()
     with new_folder(project.root / REPORTS / "evaluate") as folder:
         write_report(folder, done, real, project.root / REPORTS / "train", config, last)

@@ -11,9 +11,9 @@ from typing import Any
 
 import torch
 
-from facegan.data.batches import load_split
 from facegan.data.labels import Labels
 from facegan.data.manifest import read_manifest
+from facegan.data.stored import load_split
 from facegan.errors import FaceganError
 from facegan.files import sha256
 from facegan.params import Params

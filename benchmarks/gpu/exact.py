@@ -28,6 +28,7 @@ from facegan.evaluation.scores import draw, feature_scores
 from facegan.exporting.onnx import export_onnx, parity
 from facegan.params import Params
 from facegan.randomness import Inputs
+from facegan.sharing import Compute
 from facegan.tracking.journal import Journal, read_rows
 from facegan.training.judge import build_judge
 
@@ -108,14 +109,13 @@ def _evaluate(bench: Bench) -> Iterator[Row]:
 
     def scores(device: torch.device) -> dict[str, float]:
         network = start_state(params, device).average
-        extractor = face_extractor(device)
+        extractor, compute = face_extractor(device), Compute(device)
         with tempfile.TemporaryDirectory() as cache:
             real = reference(images, extractor, count // 4, 1, Path(cache), [], str(device), lambda _: None)
-            fake = draw(
-                network, Inputs(params.model.latent), extractor, count // 4, count // 4, 1, device, lambda _: None
-            )
-            found = feature_scores(real, fake, extractor, 1)
-        found |= pixel_scores(RealPictures.of(images, images[:200], count // 4, 1), fake.pictures, 1)
+            drawn = Inputs(params.model.latent).draw(count // 4, 1, "evaluate")
+            fake = draw(network, drawn, extractor, count // 4, lambda _: None, compute)
+            found = feature_scores(real, fake, extractor, 1, compute)
+        found |= pixel_scores(RealPictures.of(images, images[:200], count // 4, 1), fake.pictures, 1, compute)
         return {name: score["value"] for name, score in found.items()}
 
     there, again, here = scores(bench.device), scores(bench.device), scores(torch.device("cpu"))

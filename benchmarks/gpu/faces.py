@@ -25,6 +25,7 @@ from facegan.files import sha256
 from facegan.params import OnnxParams, Params
 from facegan.pictures import write_grid
 from facegan.randomness import Inputs
+from facegan.sharing import Compute
 from facegan.tracking.journal import Journal
 from facegan.training.judge import build_judge
 from facegan.training.schedule import images_in
@@ -116,9 +117,10 @@ def _scores(
     n = min(3000, len(everything) // 2)
     with tempfile.TemporaryDirectory() as cache:
         real = reference(everything, extractor, n, SCORING_SEED, Path(cache), [], "", lambda _: None)
-        fake = draw(network, inputs, extractor, n, n, 1, bench.device, lambda _: None)
-        found = feature_scores(real, fake, extractor, SCORING_SEED)
+        compute = Compute(bench.device)
+        fake = draw(network, inputs.draw(n, 1, "evaluate"), extractor, n, lambda _: None, compute)
+        found = feature_scores(real, fake, extractor, SCORING_SEED, compute)
     if extractor.name == "face":
-        found |= pixel_scores(RealPictures.of(images, unseen, n, SCORING_SEED), fake.pictures, SCORING_SEED)
+        found |= pixel_scores(RealPictures.of(images, unseen, n, SCORING_SEED), fake.pictures, SCORING_SEED, compute)
     kept = {name: {key: score.get(key) for key in ("value", "at_n", "floor", "n")} for name, score in found.items()}
     return {"scores": json.loads(json.dumps(kept))}

@@ -27,16 +27,16 @@ class Processes:
     def share(
         self, jobs: Sequence[Job], work: Callable[[Job], dict[str, torch.Tensor]]
     ) -> Iterator[dict[str, torch.Tensor]]:
-        """The result of ``work`` for each of ``jobs`` in order, in every process; each does a part of them.
+        """The result of ``work`` for each of ``jobs`` in order, on the CPU of every process; each does a part of them.
 
         All go on with the same tensors in the same order, so that what they make of them is the same too.
         """
         if self.count == 1:
-            yield from map(work, jobs)
+            yield from (_on_cpu(work(job)) for job in jobs)
             return
         for start in range(0, len(jobs), self.count):
             turn = jobs[start : start + self.count]
-            own = save(_contiguous(work(turn[self.rank]))) if self.rank < len(turn) else b""
+            own = save(_on_cpu(work(turn[self.rank]))) if self.rank < len(turn) else b""
             for owner in range(len(turn)):
                 yield load(self.of(owner, own))
 
@@ -118,5 +118,29 @@ class Agreement:
 ALONE = Processes()
 
 
-def _contiguous(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class Compute:
+    """Where work is done: on a device, by processes that share it."""
+
+    device: torch.device = CPU
+    processes: Processes = ALONE
+
+    def rows(self, count: int, step: int, work: Callable[[slice], torch.Tensor]) -> torch.Tensor:
+        """What ``work`` gives for ``count`` rows, ``step`` of them at a time, as one tensor on the CPU."""
+        found = self.processes.share(in_steps(count, step), lambda part: {"rows": work(part)})
+        return torch.cat([part["rows"] for part in found])
+
+
+def in_steps(count: int, step: int) -> list[slice]:
+    """0 to ``count``, ``step`` at a time; at least one, which may be empty."""
+    return [slice(start, min(start + step, count)) for start in range(0, max(count, 1), step)]
+
+
+HERE = Compute()
+
+
+def _on_cpu(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {name: tensor.contiguous().cpu() for name, tensor in tensors.items()}

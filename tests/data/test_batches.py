@@ -1,24 +1,13 @@
 """Batches: each picture once an epoch, the same batch for the same step whoever asks and when."""
 
 from collections import Counter
-from collections.abc import Callable
-from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
-from safetensors.torch import load_file, save_file
 
-from facegan.data.archive import write_raw
-from facegan.data.batches import BatchSequence, load_split, to_network, to_uint8
-from facegan.data.manifest import read_manifest
-from facegan.data.pictures import PictureSet
-from facegan.data.shards import write_shards
-from facegan.errors import FaceganError
-from facegan.params import Params, PreprocessParams
+from facegan.data.batches import BatchSequence, to_network, to_uint8
 from facegan.randomness import generator
 
 COUNTS = st.integers(1, 40)
@@ -119,65 +108,3 @@ def test_pictures_are_taken_from_half_precision_and_leave_no_gradient() -> None:
     pictures = to_uint8(values)
     assert not pictures.requires_grad
     assert (pictures == 128).all()
-
-
-# Loading
-
-
-@pytest.fixture
-def folder(
-    params: Params,
-    picture_set: Callable[..., PictureSet],
-    encode: Callable[..., bytes],
-    noise: Callable[..., Image.Image],
-    tmp_path: Path,
-) -> Path:
-    """Shards of ten pictures, nothing held out, one label."""
-    values = {**params.preprocess.model_dump(), "size": 32, "held_out": 0.0}
-    files = {f"{index}.png": encode(noise(index)) for index in range(10)}
-    write_raw(picture_set(files, {"3.png": {"hair": "red"}}), tmp_path / "raw", workers=1)
-    write_shards(tmp_path / "raw", tmp_path / "shards", PreprocessParams.model_validate(values), workers=1)
-    return tmp_path / "shards"
-
-
-def test_a_split_is_one_tensor_with_its_labels(folder: Path) -> None:
-    images = load_split(folder, "train")
-    assert len(images) == 10
-    assert (images.images.shape, images.images.dtype) == ((10, 32, 32, 3), torch.uint8)
-    assert images.index.tolist() == list(range(10))
-    assert images.index.dtype == images.labels["hair"].dtype == torch.int32
-    assert images.labels["hair"].tolist() == [-1, -1, -1, 0, -1, -1, -1, -1, -1, -1]
-
-
-def test_an_empty_split_is_empty(folder: Path) -> None:
-    images = load_split(folder, "held_out")
-    assert len(images) == 0
-    assert images.images.shape == (0, 32, 32, 3)
-    assert images.labels["hair"].tolist() == []
-
-
-@pytest.mark.parametrize("damage", ["missing", "cut", "text", "fewer pictures"])
-def test_a_damaged_shard_is_named_with_what_to_do(damage: str, folder: Path) -> None:
-    (shard,) = read_manifest(folder)["shards"]
-    path = folder / shard["file"]
-    match damage:
-        case "missing":
-            path.unlink()
-        case "cut":
-            path.write_bytes(path.read_bytes()[:-1])
-        case "text":
-            path.write_text("no tensors")
-        case _:
-            save_file({name: values[:9].contiguous() for name, values in load_file(path).items()}, path)
-    with pytest.raises(FaceganError) as caught:
-        load_split(folder, "train")
-    line = str(caught.value)
-    assert shard["file"] in line
-    assert "dvc repro --force preprocess" in line
-    assert len(line.splitlines()) == 1
-
-
-def test_pixels_reach_the_network_as_they_are_in_the_shard(folder: Path) -> None:
-    images = load_split(folder, "train").images
-    batch = images[BatchSequence(len(images), 4, 1).indices(0)]
-    np.testing.assert_array_equal(to_uint8(to_network(batch)).numpy(), batch.numpy())

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from facegan.data.batches import ImageSet
 from facegan.data.labels import Labels, one_class_a_row
+from facegan.data.stored import ImageSet
 from facegan.errors import FaceganError
 from facegan.pictures import CLASS_ROWS
 

@@ -18,12 +18,12 @@ from safetensors.numpy import load_file
 
 from facegan.data import shards
 from facegan.data.archive import IMAGES, write_raw
-from facegan.data.batches import load_split
 from facegan.data.decode import decode
 from facegan.data.folder import open_pictures
 from facegan.data.manifest import MANIFEST, SPLITS, read_manifest
 from facegan.data.pictures import PictureSet
 from facegan.data.shards import summary, write_shards
+from facegan.data.stored import load_split
 from facegan.errors import FaceganError
 from facegan.files import read_json, sha256
 from facegan.params import Params, PreprocessParams

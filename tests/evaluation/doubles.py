@@ -50,8 +50,8 @@ def scores(
     network: nn.Module, inputs: Inputs, real: Reference, extractor: Extractor, count: int, seed: int, progress: Progress
 ) -> dict[str, Any]:
     """Those in feature space of ``count`` pictures, with their protocol."""
-    n, device = len(real.features_first), torch.device("cpu")
-    fake = draw(network, inputs, extractor, count, n, seed, device, progress)
+    drawn = inputs.draw(count, seed, "evaluate")
+    fake = draw(network, drawn, extractor, len(real.features_first), progress)
     found = feature_scores(real, fake, extractor, seed)
     return found | {"protocol": protocol(real, fake, extractor, found, seed, ["a"])}
 

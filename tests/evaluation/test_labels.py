@@ -34,10 +34,10 @@ def labelled() -> tuple[torch.Tensor, Labels]:
 def test_pictures_of_what_was_asked_for_are_right_as_often_as_real_ones(labelled: tuple[torch.Tensor, Labels]) -> None:
     images, labels = labelled
     parts = [Labels(labels.names, labels.table[part]) for part in (slice(400), slice(400, 550), slice(550, 700))]
-    network = train_classifier(images[:400], parts[0], 1, CPU)
-    obeying = label_accuracy(network, images[400:550], parts[1].table, images[550:], parts[2], CPU)
+    network = train_classifier(images[:400], parts[0], 1)
+    obeying = label_accuracy(network, images[400:550], parts[1].table, images[550:], parts[2])
     shuffled = parts[1].table[torch.randperm(150, generator=torch.Generator().manual_seed(1))]
-    deaf = label_accuracy(network, images[400:550], shuffled, images[550:], parts[2], CPU)
+    deaf = label_accuracy(network, images[400:550], shuffled, images[550:], parts[2])
     name = "label_accuracy_hair_colour"
     assert obeying[name]["floor"] > 0.9 and obeying[name]["value"] > 0.9
     assert deaf[name]["value"] < 0.4
@@ -50,7 +50,7 @@ def test_the_classifier_is_the_same_every_time(
 ) -> None:
     monkeypatch.setattr(module, "STEPS", 20)
     images, labels = labelled
-    networks = [train_classifier(images[:64], Labels(labels.names, labels.table[:64]), 1, CPU) for _ in range(2)]
+    networks = [train_classifier(images[:64], Labels(labels.names, labels.table[:64]), 1) for _ in range(2)]
     states = [network.state_dict() for network in networks]
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
 
@@ -58,15 +58,15 @@ def test_the_classifier_is_the_same_every_time(
 def test_labels_that_nobody_knows_have_no_accuracy_and_teach_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "STEPS", 3)
     images, unknown = noise(40), Labels({"hair": ["a", "b"]}, torch.full((40, 1), -1))
-    network = train_classifier(images, unknown, 1, CPU)
-    assert label_accuracy(network, images, unknown.table, images, unknown, CPU) == {}
+    network = train_classifier(images, unknown, 1)
+    assert label_accuracy(network, images, unknown.table, images, unknown) == {}
 
 
 def test_a_label_of_one_class_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "STEPS", 3)
     images, labels = noise(40), Labels({"hair": ["a"]}, torch.zeros((40, 1), dtype=torch.int64))
-    network = train_classifier(images, labels, 1, CPU)
-    assert label_accuracy(network, images, labels.table, images, labels, CPU) == {}
+    network = train_classifier(images, labels, 1)
+    assert label_accuracy(network, images, labels.table, images, labels) == {}
 
 
 def test_classes_with_enough_pictures_are_scored_against_their_own(tmp_path: Path) -> None:

@@ -30,11 +30,11 @@ def held(real: Real, tmp_path: Path) -> Reference:
 
 
 def evaluated(network: nn.Module, real: Real, held: Reference) -> Evaluation:
-    return evaluate_generator(network, 1, real, held, colours(), COUNT, 1, CPU, lambda _: None)
+    return evaluate_generator(network, 1, real, held, colours(), COUNT, 1, lambda _: None)
 
 
 def last(network: nn.Module, real: Real, held: Reference, best: Evaluation) -> Last:
-    return score_last(network, 1, real, held, colours(), COUNT, 1, CPU, best)
+    return score_last(network, 1, real, held, colours(), COUNT, 1, best)
 
 
 def darker(images: torch.Tensor) -> torch.Tensor:

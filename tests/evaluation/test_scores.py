@@ -310,5 +310,5 @@ def test_precision_and_recall_have_those_of_real_pictures_beside_them(images: to
 
 def test_pictures_for_the_scores_without_a_network_are_the_first_that_were_drawn(tmp_path: Path) -> None:
     held, pictures = refer(noise(200), tmp_path), noise(150, 5)
-    drawn = draw(Replay(pictures), Inputs(4), colours(), 150, N, 1, CPU, silent)
+    drawn = draw(Replay(pictures), Inputs(4).draw(150, 1, "evaluate"), colours(), N, silent)
     assert torch.equal(drawn.pictures, pictures) and len(drawn.features) == N == len(held.features_first)

@@ -40,7 +40,7 @@ class Obedient(nn.Module):
 def evaluated(network: nn.Module, real: Real, cache: Path, seed: int = 1) -> Evaluation:
     everything = torch.cat([real.train, real.held_out])
     held = reference(everything, colours(), 180, SCORING_SEED, cache, ["a"], "", lambda _: None)
-    return evaluate_generator(network, 4, real, held, colours(), 240, seed, CPU, lambda _: None)
+    return evaluate_generator(network, 4, real, held, colours(), 240, seed, lambda _: None)
 
 
 @pytest.fixture
@@ -107,6 +107,6 @@ def test_copies_are_warned_of(plain: Real, tmp_path: Path) -> None:
 def test_without_held_out_pictures_nothing_is_said_of_copies(plain: Real, tmp_path: Path) -> None:
     real = Real(plain.train, plain.held_out[:0], plain.train_labels, Labels.none(0), plain.manifest)
     held = reference(real.train, colours(), 150, SCORING_SEED, tmp_path, ["a"], "", lambda _: None)
-    done = evaluate_generator(Replay(noise(200, 4, 32)), 4, real, held, colours(), 200, 1, CPU, lambda _: None)
+    done = evaluate_generator(Replay(noise(200, 4, 32)), 4, real, held, colours(), 200, 1, lambda _: None)
     assert not {"memorization", "generalization_gap"} & set(done.report)
     assert "neighbors" not in [figure.name for figure in done.figures]

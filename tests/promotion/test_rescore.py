@@ -8,8 +8,8 @@ import torch
 from evaluation.doubles import colours, means
 from tracking.made import tiny_params
 
-from facegan.data.batches import load_split
 from facegan.data.shards import write_shards
+from facegan.data.stored import load_split
 from facegan.errors import FaceganError
 from facegan.evaluation.reference import SCORING_SEED
 from facegan.exporting.shipped.generate import Generator

@@ -122,10 +122,10 @@ def write_outputs(root: Path) -> None:
     import torch
 
     from facegan.data.archive import write_raw
-    from facegan.data.batches import load_split
     from facegan.data.manifest import read_manifest
     from facegan.data.shards import summary, write_shards
     from facegan.data.source import open_source
+    from facegan.data.stored import load_split
     from facegan.files import write_json
     from facegan.training.judge import Judgement
     from facegan.training.loop import Training

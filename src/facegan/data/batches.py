@@ -1,57 +1,10 @@
-"""Shards in memory, and the batch of step t as a pure function of (seed, t)."""
+"""The batch of step t as a pure function of (seed, t), and pixels as networks have them."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 
-from facegan.data.manifest import read_manifest
-from facegan.errors import FaceganError
 from facegan.randomness import generator
-
-
-@dataclass(frozen=True)
-class ImageSet:
-    """Pictures of one split: ``images`` uint8 [n, size, size, 3], ``index`` int32 [n], labels int32 [n] by column."""
-
-    images: torch.Tensor
-    index: torch.Tensor
-    labels: dict[str, torch.Tensor]
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def chosen(self, places: torch.Tensor) -> "ImageSet":
-        """The pictures at ``places`` int64 [m]."""
-        labels = {column: values[places] for column, values in self.labels.items()}
-        return ImageSet(self.images[places], self.index[places], labels)
-
-
-def load_split(folder: Path, split: str) -> ImageSet:
-    """All pictures of ``split`` ("train" or "held_out"), in the order of the raw archive. Raises FaceganError."""
-    manifest = read_manifest(folder)
-    size, count = manifest["size"], manifest["pictures"][split]
-    images = torch.empty((count, size, size, 3), dtype=torch.uint8)
-    index = torch.empty(count, dtype=torch.int32)
-    labels = {column: torch.empty(count, dtype=torch.int32) for column in manifest["labels"]}
-    start = 0
-    for shard in manifest["shards"]:
-        if shard["split"] != split:
-            continue
-        rows = slice(start, start + shard["count"])
-        try:
-            with safe_open(folder / shard["file"], "pt") as tensors:
-                images[rows], index[rows] = tensors.get_tensor("images"), tensors.get_tensor("index")
-                for column, values in labels.items():
-                    values[rows] = tensors.get_tensor(f"label.{column}")
-        except (OSError, RuntimeError, SafetensorError) as error:
-            raise FaceganError(
-                f"{folder / shard['file']} is damaged: {error}; run `dvc repro --force preprocess`"
-            ) from error
-        start += shard["count"]
-    return ImageSet(images, index, labels)
 
 
 class BatchSequence:
@@ -65,7 +18,7 @@ class BatchSequence:
         if count < 1:
             raise ValueError("a batch sequence needs at least one picture")
         self._count, self._batch, self._seed = count, batch, seed
-        self._epoch, self._order = -1, torch.empty(0, dtype=torch.int64)
+        self._orders: dict[int, torch.Tensor] = {}  # of the last two epochs: a step may see both
 
     def indices(self, step: int) -> torch.Tensor:
         """int64 [batch]: the pictures of ``step`` (0, 1, ...)."""
@@ -77,12 +30,10 @@ class BatchSequence:
         return torch.cat(parts)
 
     def _shuffled(self, epoch: int) -> torch.Tensor:
-        if epoch != self._epoch:
-            self._epoch, self._order = (
-                epoch,
-                torch.randperm(self._count, generator=generator(self._seed, "order", epoch)),
-            )
-        return self._order
+        if epoch not in self._orders:
+            order = torch.randperm(self._count, generator=generator(self._seed, "order", epoch))
+            self._orders = {**dict(list(self._orders.items())[-1:]), epoch: order}
+        return self._orders[epoch]
 
 
 def input_batches(

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import torch
 
-from facegan.data.batches import ImageSet
+from facegan.data.stored import ImageSet
 from facegan.errors import FaceganError
 from facegan.pictures import CLASS_ROWS
 

@@ -16,6 +16,11 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
+def shape_of(manifest: dict[str, Any]) -> tuple[int, int, int]:
+    """Height, width and channels of a picture."""
+    return manifest["size"], manifest["size"], 3
+
+
 def split_of(manifest: dict[str, Any]) -> tuple[str, float]:
     """How the held-out pictures were chosen, and which share of all; another way in shards of an earlier version."""
     split = manifest.get("split", {"scheme": "processed pixels", "held_out": 0.0})

@@ -157,7 +157,7 @@ def _copying(picture: np.ndarray, shards: Path) -> None:
 
 @st.cache_resource(show_spinner="reading the training pictures")
 def _training_pictures(shards: str, changed: float):  # type: ignore[no-untyped-def]  # torch is loaded only here
-    from facegan.data.batches import load_split
+    from facegan.data.stored import load_split
 
     return load_split(Path(shards), "train").images
 

@@ -2,19 +2,20 @@
 
 import torch
 
+from facegan.sharing import HERE, Compute
 
-def line_spectra(images: torch.Tensor) -> torch.Tensor:
+
+def line_spectra(images: torch.Tensor, compute: Compute = HERE) -> torch.Tensor:
     """Energy of brightness along rows and along columns, by frequency: float64 [n, 2, size / 2 + 1].
 
     ``images`` uint8 [n, size, size, 3].
     """
-    spectra = []
-    for part in images.split(64):
-        gray = part.double().mean(3)
-        spectra.append(
-            torch.stack([torch.fft.rfft(lines).abs().square().mean(1) for lines in (gray, gray.mT)], 1),
-        )
-    return torch.cat(spectra)
+
+    def work(part: slice) -> torch.Tensor:
+        gray = images[part].to(compute.device).double().mean(3)
+        return torch.stack([torch.fft.rfft(lines).abs().square().mean(1) for lines in (gray, gray.mT)], 1)
+
+    return compute.rows(len(images), 64, work)
 
 
 def checkerboard(spectra: torch.Tensor) -> float:

@@ -2,18 +2,21 @@
 
 import torch
 
+from facegan.sharing import HERE, Compute
+
 BINS = 8  # of each channel
 
 
-def color_histograms(images: torch.Tensor) -> torch.Tensor:
+def color_histograms(images: torch.Tensor, compute: Compute = HERE) -> torch.Tensor:
     """The share of each picture's pixels in 8x8x8 bins of R, G and B: float64 [n, 512] of uint8 [n, h, w, 3]."""
-    histograms = []
-    for part in images.split(64):
-        bins = (part // (256 // BINS)).to(torch.int64).flatten(1, 2)
+
+    def work(part: slice) -> torch.Tensor:
+        bins = (images[part] // (256 // BINS)).to(torch.int64).flatten(1, 2)  # on the CPU: counts are added atomically
         codes = (bins[..., 0] * BINS + bins[..., 1]) * BINS + bins[..., 2]
-        counts = torch.zeros((len(part), BINS**3), dtype=torch.float64, device=images.device)
-        histograms.append(counts.scatter_add_(1, codes, torch.ones_like(codes, dtype=torch.float64)) / codes.shape[1])
-    return torch.cat(histograms)
+        counts = torch.zeros((len(bins), BINS**3), dtype=torch.float64)
+        return counts.scatter_add_(1, codes, torch.ones_like(codes, dtype=torch.float64)) / codes.shape[1]
+
+    return compute.rows(len(images), 64, work)
 
 
 def color_distance(real: torch.Tensor, fake: torch.Tensor) -> float:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import torch
 
+from facegan.data.stored import Pictures, in_parts
+
 BATCH = 64
 
 
@@ -25,9 +27,9 @@ class Extractor:
     extract: Callable[[torch.Tensor], torch.Tensor]
     classifier: torch.Tensor | None = None
 
-    def batches(self, images: torch.Tensor) -> Iterator[torch.Tensor]:
+    def batches(self, images: Pictures) -> Iterator[torch.Tensor]:
         """Features of uint8 [n, h, w, 3], a batch at a time."""
-        for part in images.split(BATCH):
+        for part in in_parts(images, BATCH):
             with torch.no_grad():
                 features = self.extract(part)
             yield features  # outside: the caller keeps the mode it was in

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
+from facegan.data.stored import Pictures
 from facegan.evaluation.memorization import Nearest
 from facegan.evaluation.neighbors import balls
 from facegan.exporting.shipped.generate import interpolate
@@ -27,7 +28,7 @@ class Figure:
     columns: int
 
 
-def closest_to_training(generated: torch.Tensor, found: Nearest, train: torch.Tensor) -> Figure:
+def closest_to_training(generated: torch.Tensor, found: Nearest, train: Pictures) -> Figure:
     """The generated pictures most like a copy, each before its nearest training pictures."""
     order = found.closeness.argsort()[: 2 * ROWS].cpu()
     rows = [torch.cat([generated[place][None], train[found.index[place, :3].cpu()]]) for place in order]

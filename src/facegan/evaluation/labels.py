@@ -8,12 +8,14 @@ from torch import nn
 from torch.nn import functional
 
 from facegan.data.labels import Labels
+from facegan.data.stored import Pictures
 from facegan.evaluation.kernel import kernel_distance
 from facegan.evaluation.neighbors import Share, manifold_scores
 from facegan.evaluation.reference import Reference
 from facegan.randomness import generator
+from facegan.sharing import HERE, Compute, in_steps
 
-STEPS, BATCH, SIDE, RATE = 500, 64, 32, 2e-3
+STEPS, BATCH, PARTS, SIDE, RATE = 500, 64, 4, 32, 2e-3
 ENOUGH = 50  # pictures of a class a side
 
 
@@ -42,26 +44,45 @@ class _Classifier(nn.Module):
         return logits
 
 
-def train_classifier(images: torch.Tensor, labels: Labels, seed: int, device: torch.device) -> nn.Module:
-    """On uint8 ``images`` [n, h, w, 3] and their ``labels``, mirrored at random; an unknown label teaches nothing."""
-    network = _Classifier(sum(labels.classes), seed).to(device)
-    optimizer = torch.optim.Adam(network.parameters(), RATE)
+def train_classifier(images: Pictures, labels: Labels, seed: int, compute: Compute = HERE) -> nn.Module:
+    """On uint8 ``images`` [n, h, w, 3] and their ``labels``, mirrored at random; an unknown label teaches nothing.
+
+    A batch is worked on in four parts, which processes share, and whose gradients are added up in order.
+    """
+    network = _Classifier(sum(labels.classes), seed).to(compute.device)
+    parameters = list(network.parameters())
+    optimizer = torch.optim.Adam(parameters, RATE)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, STEPS)
-    for step in range(STEPS):
+
+    def gradients(step: int) -> torch.Tensor | None:
+        """Of all parameters, one after the other; None where no label is known."""
         source = generator(seed, "label classifier", step)
         places = torch.randint(len(images), (BATCH,), generator=source)
-        batch, wanted = images[places].to(device), labels.table[places].to(device)
-        if torch.rand((), generator=source) < 0.5:
-            batch = batch.flip(2)
-        loss = torch.zeros((), device=device)
-        for column, logits in enumerate(network(batch).split(labels.classes, 1)):
-            known = wanted[:, column] >= 0
-            if known.any():
-                loss = loss + functional.cross_entropy(logits[known], wanted[known, column])
-        if not loss.requires_grad:
+        mirrored = bool(torch.rand((), generator=source) < 0.5)
+        wanted = labels.table[places]
+        known = (wanted >= 0).sum(0).clamp_min(1).to(compute.device)
+        if not (wanted >= 0).any():
+            return None
+
+        def work(part: slice) -> dict[str, torch.Tensor]:
+            batch, asked = images[places[part]].to(compute.device), wanted[part].to(compute.device)
+            columns = network(batch.flip(2) if mirrored else batch).split(labels.classes, 1)
+            losses = [  # the mean over those pictures of the batch whose label is known
+                functional.cross_entropy(logits, asked[:, column], ignore_index=-1, reduction="sum") / known[column]
+                for column, logits in enumerate(columns)
+            ]
+            found = torch.autograd.grad(torch.stack(losses).sum(), parameters)
+            return {"gradients": torch.cat([gradient.flatten() for gradient in found])}
+
+        parts = compute.processes.share(in_steps(BATCH, BATCH // PARTS), work)
+        return torch.stack([part["gradients"] for part in parts]).sum(0).to(compute.device)
+
+    for step in range(STEPS):
+        total = gradients(step)
+        if total is None:
             continue
-        optimizer.zero_grad()
-        loss.backward()
+        for parameter, gradient in zip(parameters, total.split([each.numel() for each in parameters]), strict=True):
+            parameter.grad = gradient.view_as(parameter)
         optimizer.step()
         schedule.step()
     return network.eval()
@@ -71,9 +92,9 @@ def label_accuracy(
     network: nn.Module,
     generated: torch.Tensor,
     asked: torch.Tensor,
-    real: torch.Tensor,
+    real: Pictures,
     labels: Labels,
-    device: torch.device,
+    compute: Compute = HERE,
 ) -> dict[str, dict[str, Any]]:
     """For every column, how often the classifier sees what was ``asked`` for: ``label_accuracy_<column>``.
 
@@ -81,7 +102,7 @@ def label_accuracy(
     [n, columns]; a column of one class, or unknown on either side, is left out.
     """
     found = {}
-    seen, seen_real = (_classes(network, images, labels.classes, device) for images in (generated, real))
+    seen, seen_real = (_classes(network, images, labels.classes, compute) for images in (generated, real))
     for column, name in enumerate(labels.names):
         known, known_real = asked[:, column] >= 0, labels.table[:, column] >= 0
         if labels.classes[column] > 1 and known.any() and known_real.any():
@@ -91,17 +112,17 @@ def label_accuracy(
     return found
 
 
-def _classes(network: nn.Module, images: torch.Tensor, classes: tuple[int, ...], device: torch.device) -> torch.Tensor:
-    parts = []
-    for batch in images.split(256):
+def _classes(network: nn.Module, images: Pictures, classes: tuple[int, ...], compute: Compute) -> torch.Tensor:
+    def work(part: slice) -> torch.Tensor:
         with torch.no_grad():
-            logits = network(batch.to(device)).split(classes, 1)
-        parts.append(torch.stack([column.argmax(1) for column in logits], 1).cpu())
-    return torch.cat(parts)
+            logits = network(images[part].to(compute.device)).split(classes, 1)
+        return torch.stack([column.argmax(1) for column in logits], 1)
+
+    return compute.rows(len(images), 256, work)
 
 
 def class_scores(
-    real: Reference, features: torch.Tensor, asked: torch.Tensor, labels: Labels, seed: int
+    real: Reference, features: torch.Tensor, asked: torch.Tensor, labels: Labels, seed: int, compute: Compute = HERE
 ) -> list[dict[str, Any]]:
     """Kernel distance, precision and recall of every class with at least 50 pictures a side.
 
@@ -123,8 +144,8 @@ def class_scores(
             if count < ENOUGH:
                 continue
             first, second, fake = first[:count], second[:count], fake[:count]
-            distance, floor = kernel_distance(first, fake, seed), kernel_distance(first, second, seed)
-            shares, floors = manifold_scores(first, fake), manifold_scores(first, second)
+            distance, floor = (kernel_distance(first, other, seed, compute) for other in (fake, second))
+            shares, floors = (manifold_scores(first, other, compute) for other in (fake, second))
             rows.append(
                 {
                     "label": name,

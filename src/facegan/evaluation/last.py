@@ -7,14 +7,15 @@ import torch
 from torch import nn
 
 from facegan.evaluation.comparison import verdict
-from facegan.evaluation.extractor import BATCH, Extractor
+from facegan.evaluation.extractor import Extractor
 from facegan.evaluation.generation import generate
 from facegan.evaluation.metrics import metric
-from facegan.evaluation.pixels import MOST, PIXEL_SCORES, RealPictures
+from facegan.evaluation.pixels import PIXEL_SCORES, RealPictures
 from facegan.evaluation.reference import SCORING_SEED, Reference
-from facegan.evaluation.scores import Scores, frechet, measured
+from facegan.evaluation.scores import Scores, draw, frechet
 from facegan.evaluation.suite import GRID, Evaluation, Real
 from facegan.randomness import Inputs
+from facegan.sharing import HERE, Compute
 
 DETAIL = "sliced_wasserstein"  # of all scores without a network, the one that ranks generators best: docs/SCORES.md
 
@@ -45,22 +46,20 @@ def score_last(
     extractor: Extractor,
     generated: int,
     seed: int,
-    device: torch.device,
     best: Evaluation,
+    compute: Compute = HERE,
 ) -> Last:
     """The Frechet distance and the sliced Wasserstein distance of ``network``, on the latents of ``best``."""
     inputs = Inputs(latent, real.labels.table)
     n = min(len(reference.features_first), generated)
     drawn = tuple(part[:n] for part in inputs.draw(generated, seed, "evaluate"))
-    batches = ((images, next(extractor.batches(images))) for images in generate(network, drawn, device))
-    kept = ((images[: max(0, MOST - place * BATCH)], features) for place, (images, features) in enumerate(batches))
-    fake = measured(kept, extractor, n, n, lambda _: None)
+    fake = draw(network, drawn, extractor, n, lambda _: None, compute)
     sides = RealPictures.of(real.train, real.held_out, len(reference.features_first), SCORING_SEED)
-    found = frechet(reference, fake, extractor, SCORING_SEED)
+    found = frechet(reference, fake, extractor, SCORING_SEED, compute)
     pictures = fake.pictures[: len(sides.first)]
     found[DETAIL] = PIXEL_SCORES[DETAIL](
-        sides.first[: len(pictures)], sides.second[: len(pictures)], pictures, SCORING_SEED
+        sides.first[: len(pictures)], sides.second[: len(pictures)], pictures, SCORING_SEED, compute
     )
     better = [name for name, score in found.items() if verdict(name, best.report[name], score) == "better"]
-    grid = next(generate(network, inputs.draw(GRID, seed, "figure"), device)).cpu()
+    grid = next(generate(network, inputs.draw(GRID, seed, "figure"), compute.device)).cpu()
     return Last(found, better, grid)

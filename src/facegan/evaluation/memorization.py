@@ -5,13 +5,15 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
+from facegan.data.stored import Pictures
 from facegan.evaluation.neighbors import Share, squared_distances
+from facegan.sharing import HERE, Compute
 
 SIDE = 16  # pixels at which pictures are compared
 NEIGHBORS = 5
 EXPECTED = 0.05  # share of held-out pictures that count as copies, which sets the threshold
 ENOUGH = 20  # held-out pictures, for such a share to be one
-BATCH = 4096
+BATCH = 2048
 
 
 @dataclass(frozen=True)
@@ -31,24 +33,28 @@ class Nearest:
         return self.distance[:, 0] / self.distance[:, 1:].mean(1).clamp_min(1e-6)
 
 
-def nearest(images: torch.Tensor, train: torch.Tensor) -> Nearest:
+def nearest(images: Pictures, train: Pictures, compute: Compute = HERE) -> Nearest:
     """Of uint8 ``images`` [m, size, size, 3] in ``train`` [n, size, size, 3] or its mirror images, seen at 16x16.
 
     Raises ValueError for fewer than six training pictures.
     """
     if len(train) <= NEIGHBORS:
         raise ValueError(f"nearest neighbours need at least {NEIGHBORS + 1} training pictures, there are {len(train)}")
-    wanted = _small(images).flatten(1)
-    squares, index = [], []
-    for start in range(0, len(train), BATCH):
-        small = _small(train[start : start + BATCH].to(images.device))
+    wanted = _small(images, slice(0, len(images)), compute.device).flatten(1)
+
+    def work(start: int) -> dict[str, torch.Tensor]:
+        small = _small(train, slice(start, min(start + BATCH, len(train))), compute.device)
         found = torch.minimum(
             squared_distances(wanted, small.flatten(1)), squared_distances(wanted, small.flip(3).flatten(1))
         ).topk(min(NEIGHBORS + 1, len(small)), largest=False)
-        squares.append(found.values)
-        index.append(found.indices + start)
-    best = torch.cat(squares, 1).topk(NEIGHBORS + 1, largest=False)
-    return Nearest(best.values.sqrt(), torch.cat(index, 1).gather(1, best.indices))
+        return {"squares": found.values, "index": found.indices + start}
+
+    squares, index = torch.empty(len(images), 0), torch.empty(len(images), 0, dtype=torch.int64)
+    for found in compute.processes.share(range(0, len(train), BATCH), work):
+        squares, index = (torch.cat(both, 1) for both in ((squares, found["squares"]), (index, found["index"])))
+        best = squares.topk(min(NEIGHBORS + 1, squares.shape[1]), largest=False)
+        squares, index = best.values, index.gather(1, best.indices)
+    return Nearest(squares.sqrt(), index)
 
 
 def memorized(generated: Nearest, held_out: Nearest) -> Share:
@@ -71,10 +77,10 @@ def leaning(to_train: torch.Tensor, to_held_out: torch.Tensor, train: int, held_
     return Share.of(1 - unseen * (train + held_out) / held_out)
 
 
-def _small(images: torch.Tensor) -> torch.Tensor:
+def _small(images: Pictures, places: slice, device: torch.device) -> torch.Tensor:
     """float32 [n, 3, 16, 16] about 0, in grey levels; a few at a time, as they are large before."""
     parts = []
-    for part in images.split(64):
-        planes = part.permute(0, 3, 1, 2).to(torch.float32) - 127.5
+    for start in range(places.start, places.stop, 64):
+        planes = images[start : min(start + 64, places.stop)].to(device).permute(0, 3, 1, 2).to(torch.float32) - 127.5
         parts.append(functional.interpolate(planes, (SIDE, SIDE), mode="area"))
     return torch.cat(parts)

@@ -3,6 +3,8 @@
 import torch
 from torch.nn import functional
 
+from facegan.sharing import HERE, Compute
+
 WINDOW, SIGMA = 11, 1.5  # pixels
 BETAS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of the scales, the finest first (Wang et al., 2003)
 BATCH = 64
@@ -17,10 +19,14 @@ def ms_ssim(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     return torch.cat([_batch(x, y) for x, y in zip(a.split(BATCH), b.split(BATCH), strict=True)])
 
 
-def pair_similarity(images: torch.Tensor) -> torch.Tensor:
+def pair_similarity(images: torch.Tensor, compute: Compute = HERE) -> torch.Tensor:
     """float64 [n // 2]: MS-SSIM of consecutive pictures, two by two; diversity is a low mean (Odena et al., 2017)."""
-    half = len(images) // 2 * 2
-    return ms_ssim(images[0:half:2], images[1:half:2])
+
+    def work(part: slice) -> torch.Tensor:
+        pairs = images[part].to(compute.device)
+        return ms_ssim(pairs[::2], pairs[1::2])
+
+    return compute.rows(len(images) // 2 * 2, 2 * BATCH, work)
 
 
 def scales(size: int) -> int:

@@ -7,8 +7,9 @@ from typing import Any
 import torch
 
 from facegan.evaluation.spread import entry
+from facegan.sharing import HERE, Compute, in_steps
 
-BLOCK = 64 * 2**20  # distances in memory at once
+BLOCK, ROWS = 64 * 2**20, 512  # distances in memory at once, and rows of them that one process takes at a time
 K_PRECISION, K_DENSITY = 3, 5  # as published
 
 
@@ -31,7 +32,7 @@ class Share:
         return entry(self.value, self.std, floor.value, floor.std, self.n, **more)
 
 
-def manifold_scores(real: torch.Tensor, fake: torch.Tensor) -> dict[str, Share]:
+def manifold_scores(real: torch.Tensor, fake: torch.Tensor, compute: Compute = HERE) -> dict[str, Share]:
     """Precision and recall (Kynkaanniemi et al., 2019; k = 3), density and coverage (Naeem et al., 2020; k = 5).
 
     ``real`` float [n, d] and ``fake`` float [m, d]: precision and density are over the generated pictures, recall and
@@ -42,25 +43,25 @@ def manifold_scores(real: torch.Tensor, fake: torch.Tensor) -> dict[str, Share]:
     if smaller <= K_DENSITY:
         raise ValueError(f"precision and coverage need at least {K_DENSITY + 1} pictures a side, there are {smaller}")
     shift = real.mean(0)  # distances from products of centred features lose less
-    real, fake = real.float() - shift, fake.float() - shift
-    radii_precision, radii_density = _squared_radii(real, K_PRECISION, K_DENSITY)
-    (radii_recall,) = _squared_radii(fake, K_PRECISION)
-    inside = torch.zeros(len(fake), dtype=torch.bool, device=real.device)
-    balls = torch.zeros(len(fake), dtype=torch.float64, device=real.device)
-    recalled, covered = [], []
-    rows = max(1, BLOCK // len(fake))
-    for start in range(0, len(real), rows):
-        part = slice(start, start + rows)
+    real, fake = ((features.float() - shift).to(compute.device) for features in (real, fake))
+    radii_precision, radii_density = _squared_radii(real, compute, K_PRECISION, K_DENSITY)
+    (radii_recall,) = _squared_radii(fake, compute, K_PRECISION)
+
+    def work(part: slice) -> dict[str, torch.Tensor]:
         distances = squared_distances(real[part], fake)
-        inside |= (distances <= radii_precision[part, None]).any(0)
-        balls += (distances <= radii_density[part, None]).sum(0)
-        recalled.append((distances <= radii_recall).any(1))
-        covered.append(distances.min(1).values <= radii_density[part])
+        return {
+            "inside": (distances <= radii_precision[part, None]).any(0),
+            "balls": (distances <= radii_density[part, None]).sum(0),
+            "recalled": (distances <= radii_recall).any(1),
+            "covered": distances.min(1).values <= radii_density[part],
+        }
+
+    found = list(compute.processes.share(in_steps(len(real), _step(len(fake))), work))
     return {
-        "precision": Share.of(inside),
-        "recall": Share.of(torch.cat(recalled)),
-        "density": Share.of(balls / K_DENSITY),
-        "coverage": Share.of(torch.cat(covered)),
+        "precision": Share.of(torch.stack([part["inside"] for part in found]).any(0)),
+        "recall": Share.of(torch.cat([part["recalled"] for part in found])),
+        "density": Share.of(torch.stack([part["balls"] for part in found]).sum(0).double() / K_DENSITY),
+        "coverage": Share.of(torch.cat([part["covered"] for part in found])),
     }
 
 
@@ -68,17 +69,23 @@ def balls(real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
     """In how many real pictures' neighbourhoods (k = 5) each generated one lies: int64 [m] for float [n, d], [m, d]."""
     shift = real.mean(0)
     real, fake = real.float() - shift, fake.float() - shift
-    (radii,) = _squared_radii(real, min(K_DENSITY, len(real) - 1))
+    (radii,) = _squared_radii(real, HERE, min(K_DENSITY, len(real) - 1))
     return (squared_distances(real, fake) <= radii[:, None]).sum(0)
 
 
-def _squared_radii(features: torch.Tensor, *ranks: int) -> list[torch.Tensor]:
+def _squared_radii(features: torch.Tensor, compute: Compute, *ranks: int) -> list[torch.Tensor]:
     """Of the ball around each row that reaches to its k-th nearest other row, float32 [n] for each k of ``ranks``."""
-    rows = max(1, BLOCK // len(features))
-    nearest = [
-        squared_distances(part, features).topk(max(ranks) + 1, largest=False).values for part in features.split(rows)
-    ]
-    return [torch.cat(nearest)[:, rank] for rank in ranks]  # place 0 is the row itself
+
+    def work(part: slice) -> torch.Tensor:
+        return squared_distances(features[part], features).topk(max(ranks) + 1, largest=False).values
+
+    nearest = compute.rows(len(features), _step(len(features)), work).to(features.device)
+    return [nearest[:, rank] for rank in ranks]  # place 0 is the row itself
+
+
+def _step(columns: int) -> int:
+    """How many rows of distances are looked at at once."""
+    return max(1, min(ROWS, BLOCK // columns))
 
 
 def squared_distances(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:

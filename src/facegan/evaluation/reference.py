@@ -7,8 +7,9 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load, load_file, save
 
+from facegan.data.stored import Pictures
 from facegan.evaluation.extractor import BATCH, Extractor
 from facegan.evaluation.statistics import FeatureStatistics
 from facegan.files import json_digest, locked, write_atomic
@@ -33,7 +34,7 @@ class Reference:
 
 
 def reference(
-    images: torch.Tensor,
+    images: Pictures,
     extractor: Extractor,
     n: int,
     seed: int,
@@ -56,14 +57,15 @@ def reference(
 
 
 def _reference(
-    images: torch.Tensor, extractor: Extractor, n: int, seed: int, path: Path, progress: Progress, processes: Processes
+    images: Pictures, extractor: Extractor, n: int, seed: int, path: Path, progress: Progress, processes: Processes
 ) -> Reference:
     names = ("everything", "first", "second")
     order = torch.randperm(len(images), generator=random_generator(seed, "floor"))
     places = [order[start : start + n].sort().values for start in (0, n)]
-    held = _held(path, names)
-    if processes.first(held is not None):
-        held = held or load_file(path)  # whole now, if it was being written a moment ago
+    held = _held(path, names) if processes.rank == 0 else {}
+    if processes.first(bool(held)):
+        if processes.count > 1:  # the others may be on other machines
+            held = load(processes.of(0, save(held)))
         progress(len(images))
         everything, first, second = (FeatureStatistics.from_tensors(held, name, extractor.sha256) for name in names)
         return Reference(everything, first, second, held["features_first"], held["features_second"], *places)
@@ -71,7 +73,10 @@ def _reference(
     member[places[0]], member[places[1]] = 1, 2
     statistics = [FeatureStatistics(extractor.sha256) for _ in names]
     kept: dict[int, list[torch.Tensor]] = {1: [], 2: []}
-    found = processes.share(images.split(BATCH), lambda part: {"features": next(extractor.batches(part))})
+    found = processes.share(
+        range(0, len(images), BATCH),
+        lambda start: {"features": next(extractor.batches(images[start : start + BATCH]))},
+    )
     for part, features in zip(member.split(BATCH), (result["features"] for result in found), strict=True):
         statistics[0].update(features)
         for which in (1, 2):
@@ -89,11 +94,11 @@ def _reference(
     return result
 
 
-def _held(path: Path, names: tuple[str, ...]) -> dict[str, torch.Tensor] | None:
-    """What the cache has; None when that is nothing, cut short or of another layout."""
+def _held(path: Path, names: tuple[str, ...]) -> dict[str, torch.Tensor]:
+    """What the cache has; nothing when that is cut short or of another layout."""
     try:
         tensors = load_file(path)
     except (SafetensorError, FileNotFoundError):
-        return None
+        return {}
     wanted = {"features_first", "features_second", *(key for name in names for key in FeatureStatistics.keys(name))}
-    return tensors if wanted <= set(tensors) else None
+    return tensors if wanted <= set(tensors) else {}

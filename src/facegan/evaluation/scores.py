@@ -9,20 +9,20 @@ from typing import Any
 import torch
 from torch import nn
 
+from facegan.data.stored import Pictures, in_parts
 from facegan.evaluation.extractor import BATCH, Extractor
 from facegan.evaluation.generation import generate
 from facegan.evaluation.inception_score import SPLITS, InceptionScore
 from facegan.evaluation.kernel import kernel_distance
 from facegan.evaluation.metrics import metric
 from facegan.evaluation.neighbors import K_DENSITY, manifold_scores
-from facegan.evaluation.pixels import MOST
+from facegan.evaluation.pixels import most
 from facegan.evaluation.reference import Progress, Reference
 from facegan.evaluation.spread import entry, groups, jackknife
 from facegan.evaluation.statistics import FeatureStatistics, frechet_distance, frechet_distances
 from facegan.files import json_digest
-from facegan.randomness import Inputs
 from facegan.randomness import generator as random_generator
-from facegan.sharing import ALONE, Processes
+from facegan.sharing import HERE, Compute
 
 Scores = dict[str, dict[str, Any]]  # by name: value, spread, floor, n and more
 
@@ -48,7 +48,7 @@ def measured(
     batches: Iterable[tuple[torch.Tensor, torch.Tensor]], extractor: Extractor, count: int, n: int, progress: Progress
 ) -> Generated:
     """``count`` pictures that come in ``batches``: the pictures to keep uint8 [a, size, size, 3] (none after the
-    first 5,000), and the features of all float32 [b, d], of which the first ``n`` are kept.
+    first 5,000 or fewer), and the features of all float32 [b, d], of which the first ``n`` are kept.
     """
     everything, first = FeatureStatistics(extractor.sha256), FeatureStatistics(extractor.sha256)
     kept: list[torch.Tensor] = []
@@ -70,36 +70,35 @@ def measured(
     return Generated(everything, first, torch.cat(kept), torch.cat(seen), certainty, torch.empty((count, 0)))
 
 
-def extracted(pictures: torch.Tensor, extractor: Extractor) -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
+def extracted(pictures: Pictures, extractor: Extractor) -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
     """Batches of uint8 ``pictures`` [count, size, size, 3] that are there already, for ``measured``."""
-    parts = zip(pictures.split(BATCH), extractor.batches(pictures), strict=True)
-    return ((images[: max(0, MOST - number * BATCH)], features) for number, (images, features) in enumerate(parts))
+    for start, images in zip(range(0, len(pictures), BATCH), in_parts(pictures, BATCH), strict=True):
+        yield images[: max(0, most(images.shape) - start)], next(extractor.batches(images))
 
 
 def draw(
     network: nn.Module,
-    inputs: Inputs,
+    drawn: tuple[torch.Tensor, ...],
     extractor: Extractor,
-    count: int,
     n: int,
-    seed: int,
-    device: torch.device,
     progress: Progress,
-    processes: Processes = ALONE,
+    compute: Compute = HERE,
 ) -> Generated:
-    """What ``network`` draws to be scored, on latents that nothing else uses."""
-    drawn = inputs.draw(count, seed, "evaluate")
+    """What ``network`` draws, to be scored, from latents float [count, latent], and labels if any."""
+    count = len(drawn[0])
 
     def work(start: int) -> dict[str, torch.Tensor]:
-        images = next(generate(network, tuple(part[start : start + BATCH] for part in drawn), device))
-        return {"pictures": images[: max(0, MOST - start)], "features": next(extractor.batches(images))}
+        images = next(generate(network, tuple(part[start : start + BATCH] for part in drawn), compute.device))
+        return {"pictures": images[: max(0, most(images.shape) - start)], "features": next(extractor.batches(images))}
 
-    batches = ((part["pictures"], part["features"]) for part in processes.share(range(0, count, BATCH), work))
+    batches = ((part["pictures"], part["features"]) for part in compute.processes.share(range(0, count, BATCH), work))
     found = measured(batches, extractor, count, n, progress)
     return replace(found, asked=drawn[1]) if len(drawn) > 1 else found
 
 
-def feature_scores(real: Reference, fake: Generated, extractor: Extractor, seed: int) -> Scores:
+def feature_scores(
+    real: Reference, fake: Generated, extractor: Extractor, seed: int, compute: Compute = HERE
+) -> Scores:
     """Every score in the extractor's space, with floors.
 
     Of the Frechet distance, ``at_n`` and ``floor`` are over n pictures a side and may be compared with each other, and
@@ -107,15 +106,15 @@ def feature_scores(real: Reference, fake: Generated, extractor: Extractor, seed:
     """
     found: Scores = {}
     for family in dict.fromkeys(FAMILY.values()):
-        found |= family(real, fake, extractor, seed)
+        found |= family(real, fake, extractor, seed, compute)
     return found
 
 
-def frechet(real: Reference, fake: Generated, extractor: Extractor, seed: int) -> Scores:
+def frechet(real: Reference, fake: Generated, extractor: Extractor, seed: int, compute: Compute = HERE) -> Scores:
     """The Frechet distance; in Inception's space it is called FID."""
     found = entry(
         frechet_distance(real.everything, fake.everything),
-        _frechet_spread(real.first, fake.features),
+        _frechet_spread(real.first, fake.features, compute),
         frechet_distance(real.first, real.second),
         None,
         len(real.features_first),
@@ -124,16 +123,18 @@ def frechet(real: Reference, fake: Generated, extractor: Extractor, seed: int) -
     return {f"fd{extractor.suffix}" if extractor.suffix else "fid": found}
 
 
-def kernel(real: Reference, fake: Generated, extractor: Extractor, seed: int) -> Scores:
-    found = kernel_distance(real.features_first, fake.features, seed)
-    floor = kernel_distance(real.features_first, real.features_second, seed)
+def kernel(real: Reference, fake: Generated, extractor: Extractor, seed: int, compute: Compute = HERE) -> Scores:
+    found = kernel_distance(real.features_first, fake.features, seed, compute)
+    floor = kernel_distance(real.features_first, real.features_second, seed, compute)
     n = len(real.features_first)
     error = {"error": found.error} if found.error is not None else {}
     told = entry(found.mean, found.std, floor.mean, floor.std, n, subset_size=found.subset_size, **error)
     return {f"kid{extractor.suffix}": told}
 
 
-def inception_score(real: Reference, fake: Generated, extractor: Extractor, seed: int) -> Scores:
+def inception_score(
+    real: Reference, fake: Generated, extractor: Extractor, seed: int, compute: Compute = HERE
+) -> Scores:
     """Where the extractor has a classifier."""
     if extractor.classifier is None:
         return {}
@@ -148,17 +149,17 @@ def inception_score(real: Reference, fake: Generated, extractor: Extractor, seed
     return {"inception_score": entry(value, std, floor, floor_std, n, at_n=at_n, error=error)}
 
 
-def manifold(real: Reference, fake: Generated, extractor: Extractor, seed: int) -> Scores:
+def manifold(real: Reference, fake: Generated, extractor: Extractor, seed: int, compute: Compute = HERE) -> Scores:
     """Precision, recall, density and coverage, where there are enough pictures."""
     if len(real.features_first) <= K_DENSITY:
         return {}
-    floors = manifold_scores(real.features_first, real.features_second)
-    shares = manifold_scores(real.features_first, fake.features)
+    floors = manifold_scores(real.features_first, real.features_second, compute)
+    shares = manifold_scores(real.features_first, fake.features, compute)
     return {f"{name}{extractor.suffix}": share.beside(floors[name]) for name, share in shares.items()}
 
 
 # What measures each score in feature space, and some others with it.
-FAMILY: dict[str, Callable[[Reference, Generated, Extractor, int], Scores]] = {
+FAMILY: dict[str, Callable[[Reference, Generated, Extractor, int, Compute], Scores]] = {
     "fd": frechet,
     "fid": frechet,
     "kid": kernel,
@@ -185,7 +186,7 @@ def protocol(
     }
 
 
-def _frechet_spread(real: FeatureStatistics, features: torch.Tensor) -> float | None:
+def _frechet_spread(real: FeatureStatistics, features: torch.Tensor, compute: Compute) -> float | None:
     """Standard error of the distance between ``real`` and ``features`` float [n, d]."""
     group = groups(len(features))
     parts = [FeatureStatistics(real.extractor).update(features[group == number]) for number in group.unique().tolist()]
@@ -195,5 +196,10 @@ def _frechet_spread(real: FeatureStatistics, features: torch.Tensor) -> float | 
     ]
     if any(part.count < 2 for part in rest):
         return None
-    distances = frechet_distances(real, rest)
-    return jackknife(len(features), lambda number: distances[number])
+    each = -(-len(rest) // compute.processes.count)
+
+    def work(part: slice) -> torch.Tensor:
+        return torch.tensor(frechet_distances(real, rest[part]), dtype=torch.float64)
+
+    distances = compute.rows(len(rest), each, work)
+    return jackknife(len(features), lambda number: float(distances[number]))

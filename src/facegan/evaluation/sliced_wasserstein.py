@@ -5,6 +5,7 @@ import torch
 from torch.nn import functional
 
 from facegan.randomness import generator
+from facegan.sharing import HERE, Compute, in_steps
 
 SMALLEST = 16  # pixels: the coarsest level
 PATCH = 7  # pixels
@@ -39,17 +40,23 @@ class Slices:
         directions = torch.randn((len(self.sizes), PATCH * PATCH * 3, DIRECTIONS), generator=source)
         self._directions = directions / directions.norm(dim=1, keepdim=True)
 
-    def cut(self, images: torch.Tensor) -> list[torch.Tensor]:
+    def cut(self, images: torch.Tensor, compute: Compute = HERE) -> list[torch.Tensor]:
         """Projected patches of every level of uint8 [count, size, size, 3]: float32 [directions, count, patches]."""
-        cut: list[list[torch.Tensor]] = [[] for _ in self.sizes]
-        for start in range(0, len(images), BATCH):
-            batch = images[start : start + BATCH].permute(0, 3, 1, 2).to(torch.float32)
-            for level, planes in enumerate(laplacian_pyramid(batch, len(self.sizes))):
-                corners = self._corners[level][:, start : start + BATCH].to(images.device)
-                cut[level].append(_patches(planes, *corners))
+
+        def work(part: slice) -> dict[str, torch.Tensor]:
+            batch = images[part].to(compute.device).permute(0, 3, 1, 2).to(torch.float32)
+            pyramid = laplacian_pyramid(batch, len(self.sizes))
+            return {
+                str(level): _patches(planes, *corners[:, part].to(compute.device))
+                for level, (planes, corners) in enumerate(zip(pyramid, self._corners, strict=True))
+            }
+
+        cut = list(compute.processes.share(in_steps(len(images), BATCH), work))
         return [
-            _project(torch.cat(parts), directions.to(images.device)).view(DIRECTIONS, len(images), -1)
-            for parts, directions in zip(cut, self._directions, strict=True)
+            _project(
+                torch.cat([part[str(level)] for part in cut]).to(compute.device), directions.to(compute.device)
+            ).view(DIRECTIONS, len(images), -1)
+            for level, directions in enumerate(self._directions)
         ]
 
 
@@ -61,15 +68,15 @@ def quantiles(projected: torch.Tensor) -> torch.Tensor:
     return rows.sort(dim=1).values
 
 
-def sliced_wasserstein(real: torch.Tensor, fake: torch.Tensor) -> float:
-    """Mean distance between ``quantiles``, in standard deviations of the patches times a thousand.
+def sliced_wasserstein(real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
+    """Distances between ``quantiles``, in standard deviations of the patches times a thousand: float64 [directions].
 
     Where there are more real patches, as many of their quantiles as there are generated ones are taken.
     """
     if real.shape != fake.shape:
         places = (torch.arange(fake.shape[1], device=real.device) + 0.5) * (real.shape[1] / fake.shape[1])
         real = real[:, places.long()]
-    return 1000 * float((real - fake).abs_().mean(1).double().mean())
+    return 1000 * (real - fake).abs_().mean(1).double()
 
 
 def laplacian_pyramid(images: torch.Tensor, levels: int) -> list[torch.Tensor]:

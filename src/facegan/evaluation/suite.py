@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from facegan.data.labels import Labels
+from facegan.data.stored import Pictures
 from facegan.evaluation.extractor import Extractor
 from facegan.evaluation.figures import Figure, by_density, closest_to_training, truncation, walks
 from facegan.evaluation.generation import generate
@@ -16,7 +17,7 @@ from facegan.evaluation.reference import SCORING_SEED, Progress, Reference
 from facegan.evaluation.scores import draw, feature_scores, protocol
 from facegan.evaluation.warnings import warnings
 from facegan.randomness import Inputs
-from facegan.sharing import ALONE, Processes
+from facegan.sharing import HERE, Compute
 
 GRID = 36  # pictures
 
@@ -25,8 +26,8 @@ GRID = 36  # pictures
 class Real:
     """Pictures uint8 [n, size, size, 3] of both splits with their labels, and how they became so."""
 
-    train: torch.Tensor
-    held_out: torch.Tensor
+    train: Pictures
+    held_out: Pictures
     train_labels: Labels
     held_out_labels: Labels
     manifest: dict[str, Any]
@@ -59,9 +60,8 @@ def evaluate_generator(
     extractor: Extractor,
     generated: int,
     seed: int,
-    device: torch.device,
     progress: Progress,
-    processes: Processes = ALONE,
+    compute: Compute = HERE,
 ) -> Evaluation:
     """Score ``generated`` pictures of ``network``, which takes labels where ``real`` has names of classes.
 
@@ -71,26 +71,27 @@ def evaluate_generator(
     labels = real.labels
     inputs = Inputs(latent, labels.table)
     n = len(reference.features_first)
-    fake = draw(network, inputs, extractor, generated, n, seed, device, progress, processes)
+    drawn = inputs.draw(generated, seed, "evaluate")  # latents that nothing else uses
+    fake = draw(network, drawn, extractor, n, progress, compute)
     pictures = RealPictures.of(real.train, real.held_out, n, SCORING_SEED)
-    found = feature_scores(reference, fake, extractor, SCORING_SEED)
-    found |= pixel_scores(pictures, fake.pictures, SCORING_SEED)
-    near = copies(pictures, fake.pictures)
+    found = feature_scores(reference, fake, extractor, SCORING_SEED, compute)
+    found |= pixel_scores(pictures, fake.pictures, SCORING_SEED, compute)
+    near = copies(pictures, fake.pictures, compute)
     if near is not None:
         found |= near[1]
     classes = []
     if labels.names:
-        classes = class_scores(reference, fake.features, fake.asked, labels, SCORING_SEED)
-        classifier = train_classifier(real.train, real.train_labels, SCORING_SEED, device)
+        classes = class_scores(reference, fake.features, fake.asked, labels, SCORING_SEED, compute)
+        classifier = train_classifier(real.train, real.train_labels, SCORING_SEED, compute)
         asked = fake.asked[: len(fake.pictures)]
-        found |= label_accuracy(classifier, fake.pictures, asked, real.held_out, real.held_out_labels, device)
+        found |= label_accuracy(classifier, fake.pictures, asked, real.held_out, real.held_out_labels, compute)
     about = protocol(reference, fake, extractor, found, seed, real.digests)
     if labels.names:
         about["labels"] = f"{', '.join(labels.names)}: drawn as the real pictures have them"
     told = warnings(found, extractor.dimensions, real.manifest["enlarged"])
 
     def of_any_class(latents: torch.Tensor) -> torch.Tensor:
-        return torch.cat([part.cpu() for part in generate(network, inputs.of_any_class(latents), device)])
+        return torch.cat([part.cpu() for part in generate(network, inputs.of_any_class(latents), compute.device)])
 
     chosen = inputs.draw(GRID, seed, "figure")
     figures = [closest_to_training(fake.pictures, near[0], real.train)] if near is not None else []
@@ -99,5 +100,5 @@ def evaluate_generator(
         walks(of_any_class, chosen[0]),
         truncation(of_any_class, chosen[0]),
     ]
-    grid = next(generate(network, chosen, device)).cpu()
+    grid = next(generate(network, chosen, compute.device)).cpu()
     return Evaluation({**found, "protocol": about, "warnings": told}, grid, figures, classes)

@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from facegan.data.batches import load_split
 from facegan.data.labels import Labels
 from facegan.data.manifest import read_manifest
+from facegan.data.stored import load_split
 from facegan.errors import FaceganError
 from facegan.evaluation.extractor import Extractor
 from facegan.evaluation.reference import SCORING_SEED, reference
@@ -53,12 +53,11 @@ def held_out_report(model: Path, shards: Path, extractor: Extractor, generated: 
         raise Unscorable(f"it cannot be loaded: {(str(error).splitlines() or [type(error).__name__])[0]}") from error
     labels = Labels.of(pictures, names=generator.names, manifest=manifest)
     digests = [shard["sha256"] for shard in manifest["shards"] if shard["split"] == "held_out"]
-    cpu = torch.device("cpu")
     real = reference(
         pictures.images, extractor, n, SCORING_SEED, cache, digests, f"held out, torch {torch.__version__}", _quietly
     )
-    inputs = Inputs(generator.latent, labels.table)
-    fake = draw(_Exported(generator), inputs, extractor, generated, n, SCORING_SEED, cpu, _quietly)
+    drawn = Inputs(generator.latent, labels.table).draw(generated, SCORING_SEED, "evaluate")
+    fake = draw(_Exported(generator), drawn, extractor, n, _quietly)
     size = fake.pictures.shape[1]
     if size != manifest["size"]:
         raise Unscorable(f"it draws pictures of {size} pixels, and those that are held out have {manifest['size']}")

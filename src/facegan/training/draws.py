@@ -7,11 +7,13 @@ from dataclasses import dataclass
 import torch
 
 from facegan.data.batches import BatchSequence, to_network
+from facegan.data.stored import Pictures
 from facegan.params import TrainParams
 from facegan.randomness import derived_seed, latents
 from facegan.randomness import generator as random_generator
 from facegan.training.augment import AUGMENTATIONS, NUMBERS, augment
 from facegan.training.device import upload
+from facegan.training.reading import Reader
 
 ALL = slice(None)
 HIDING = 0.5  # of the pictures: a share of their labels, drawn for each, is hidden
@@ -19,13 +21,15 @@ HIDING = 0.5  # of the pictures: a share of their labels, drawn for each, is hid
 
 @dataclass
 class Draws:
-    """Draws for a training on ``images`` uint8 [n, size, size, 3] on ``device``. ``number`` counts updates.
+    """Draws for a training on ``images`` uint8 [n, size, size, 3], a tensor on ``device`` or what is on disk.
+
+    ``number`` counts updates.
 
     What an update needs is drawn for the whole batch, of which ``rows`` are given: no bit depends on how it is shared.
     ``labels`` int64 [n, columns] are those of the pictures; where there are columns, both networks get them.
     """
 
-    images: torch.Tensor
+    images: Pictures
     labels: torch.Tensor
     latent: int
     train: TrainParams
@@ -35,16 +39,19 @@ class Draws:
     def __post_init__(self) -> None:
         count, batch = len(self.images), self.train.batch
         self._batches = BatchSequence(count, batch, self.seed)
-        self._opposite = BatchSequence(count, batch, derived_seed(self.seed, "opposite"))
+        opposite = BatchSequence(count, batch, derived_seed(self.seed, "opposite"))
+        self._real, self._opposite = (
+            Reader(self.images, sequence.indices, self.device) for sequence in (self._batches, opposite)
+        )
 
     def real(self, number: int, rows: slice = ALL) -> torch.Tensor:
         """The pictures of an update of the discriminator: float [batch, 3, size, size] in [-1, 1]."""
-        return self._pictures(self._batches, "flip", number, rows)
+        return self._pictures(self._real, "flip", number, rows)
 
     def opposite(self, number: int, rows: slice = ALL) -> torch.Tensor:
         """Real pictures for a generator whose loss looks at them: others, unless its fakes have the labels of these."""
-        batches = self._batches if self.labels.shape[1] else self._opposite
-        return self._pictures(batches, "flip opposite", number, rows)
+        read = self._real if self.labels.shape[1] else self._opposite
+        return self._pictures(read, "flip opposite", number, rows)
 
     def latents(self, number: int, rows: slice = ALL) -> torch.Tensor:
         """float [batch, latent]."""
@@ -86,8 +93,8 @@ class Draws:
         """Seed those generators for some passes of an update."""
         torch.manual_seed(derived_seed(self.seed, f"inside {purpose} {microbatch}", number))
 
-    def _pictures(self, batches: BatchSequence, purpose: str, number: int, rows: slice) -> torch.Tensor:
-        real = to_network(self.images[self._upload(batches.indices(number), rows)])
+    def _pictures(self, read: Reader, purpose: str, number: int, rows: slice) -> torch.Tensor:
+        real = to_network(read(number, rows))
         if self.train.flip:
             mirrored = self._uniform((), purpose, number, rows) < 0.5
             real = torch.where(mirrored[:, None, None, None], real.flip(3), real)

@@ -8,10 +8,12 @@ from pathlib import Path
 import torch
 
 from facegan.data.labels import Labels
+from facegan.data.stored import Pictures
 from facegan.errors import FaceganError
 from facegan.params import ModelParams, TrainParams
 from facegan.sharing import ALONE, Agreement, Processes
 from facegan.training.draws import Draws
+from facegan.training.reading import kept_on
 from facegan.training.schedule import images_in
 from facegan.training.state import TrainingState
 from facegan.training.step import COLUMNS, train_step
@@ -52,21 +54,21 @@ class Plan:
 class Engine:
     """What every process of a training does: all of them hold the whole state, and go through the same steps.
 
-    ``images`` is uint8 [n, size, size, 3] and is moved to ``device``; ``labels`` are theirs; ``stopping`` is asked
-    after every step. The first process is a ``Training``, which writes.
+    ``images`` is uint8 [n, size, size, 3], and is kept on ``device`` if it is a GPU with room; ``labels`` are theirs;
+    ``stopping`` is asked after every step. The first process is a ``Training``, which writes.
     """
 
     model: ModelParams
     train: TrainParams
     seed: int
-    images: torch.Tensor
+    images: Pictures
     labels: Labels
     device: torch.device
     stopping: Callable[[], bool]
     processes: Processes = field(default=ALONE)
 
     def __post_init__(self) -> None:
-        self.images = self.images.to(self.device)
+        self.images = kept_on(self.device, self.images)
         self.size = self.images.shape[1]
         self.plan = Plan.of(self.train, len(self.images))
         self.per_step = self.train.images_per_step

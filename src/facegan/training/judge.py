@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from facegan.data.stored import Pictures
 from facegan.errors import FaceganError
 from facegan.evaluation.comparison import badness, error
 from facegan.evaluation.extractor import Extractor
@@ -23,6 +24,7 @@ from facegan.evaluation.statistics import FeatureStatistics
 from facegan.params import OnnxJudge
 from facegan.randomness import Inputs
 from facegan.randomness import generator as random_generator
+from facegan.sharing import Compute
 
 PICTURES = 1000  # generated for each judgement
 MOST = 10_000  # real pictures
@@ -39,7 +41,7 @@ class Judgement:
 
 
 def build_judge(
-    judge: str | OnnxJudge, images: torch.Tensor, inputs: Inputs, seed: int, root: Path, device: torch.device
+    judge: str | OnnxJudge, images: Pictures, inputs: Inputs, seed: int, root: Path, device: torch.device
 ) -> Callable[[nn.Module], Judgement]:
     """What ``train.judge`` names: a score of 1,000 generated pictures against uint8 ``images`` [n, size, size, 3].
 
@@ -64,13 +66,13 @@ def _measure(judge: str | OnnxJudge, chosen: torch.Tensor, root: Path, device: t
         from facegan.evaluation.onnx_network import onnx_extractor  # ONNX Runtime takes a second to import
 
         extractor = onnx_extractor(judge.file, judge.network(), root, device, "train.judge.file", "train.judge")
-        return judge.score, _in_space(f"{judge.score}{extractor.suffix}", chosen, extractor)
+        return judge.score, _in_space(f"{judge.score}{extractor.suffix}", chosen, extractor, Compute(device))
     if not metric(judge).in_features:
         n = min(PICTURES, len(chosen) // 2)
         if n < 2:
             raise FaceganError(f"train.judge: {len(chosen)} training pictures are too few for {judge}")
         first, second = chosen[:n], chosen[n : 2 * n]
-        return judge, lambda pictures: PIXEL_SCORES[judge](first, second, pictures[:n], SCORING_SEED)
+        return judge, lambda pictures: PIXEL_SCORES[judge](first, second, pictures[:n], SCORING_SEED, Compute(device))
     match judge.removeprefix(known(judge)):
         case "_face":
             extractor = face_extractor(device)
@@ -80,10 +82,10 @@ def _measure(judge: str | OnnxJudge, chosen: torch.Tensor, root: Path, device: t
             from facegan.evaluation.inception import PUBLISHED, inception_extractor
 
             extractor = inception_extractor(PUBLISHED, root, device, "train.judge")
-    return judge, _in_space(judge, chosen, extractor)
+    return judge, _in_space(judge, chosen, extractor, Compute(device))
 
 
-def _in_space(name: str, chosen: torch.Tensor, extractor: Extractor) -> Measure:
+def _in_space(name: str, chosen: torch.Tensor, extractor: Extractor, compute: Compute) -> Measure:
     """The score ``name`` in the space of ``extractor``."""
     count = len(chosen)  # not the pictures: what follows would keep them
     n = min(PICTURES, count // 2)
@@ -103,7 +105,7 @@ def _in_space(name: str, chosen: torch.Tensor, extractor: Extractor) -> Measure:
 
     def measure(pictures: torch.Tensor) -> dict[str, Any]:
         fake = measured(extracted(pictures, extractor), extractor, len(pictures), PICTURES, _nobody)
-        return FAMILY[known(name)](reference, fake, extractor, SCORING_SEED)[name]
+        return FAMILY[known(name)](reference, fake, extractor, SCORING_SEED, compute)[name]
 
     return measure
 

@@ -45,7 +45,8 @@ class Training(Engine):
         super().__post_init__()
         # Shuffled: pictures of one class folder follow each other.
         shown = torch.randperm(len(self.images), generator=random_generator(self.seed, "watch"))
-        self.watch = Watch.on(self.images[shown[: max(self.train.samples, 1000)].to(self.device)], self.train.samples)
+        shown = shown[: max(self.train.samples, 1000)].to(self.device)
+        self.watch = Watch.on(self.images[shown], self.train.samples)
         self.inputs = Inputs(self.model.latent, self.labels.table)
 
     def run(self) -> TrainingState:
