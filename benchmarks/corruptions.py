@@ -1,7 +1,7 @@
 """What each score sees, measured: real pictures, made worse on purpose, are scored as if a generator had drawn them.
 
 ``python -m benchmarks.corruptions --out docs/SCORES.md`` writes the table for drawn faces and, with ``--pictures``,
-for a folder or an archive. It fails when a score does not see what it claims to (``facegan.evaluation.metrics``).
+for a folder or an archive. It fails when a score does not see what it claims to (``facegan.evaluation.sensitivity``).
 """
 
 import argparse

@@ -17,7 +17,7 @@ from facegan.evaluation.metrics import scores_of
 from facegan.evaluation.reference import SCORING_SEED, reference
 from facegan.evaluation.report import write_report
 from facegan.evaluation.suite import Real, evaluate_generator
-from facegan.exporting.model import LAST, load_trained
+from facegan.exporting.model import LAST, judge_name, load_trained
 from facegan.files import new_folder, write_json
 from facegan.progress import progress
 from facegan.repository.distributed import device_of, several
@@ -66,7 +66,8 @@ def _evaluate(project: Project, processes: Processes) -> None:
     if config["last"]["images"] != config["best"]["images"]:
         network, _ = load_trained(project.root / TRAINED, LAST)
         network.to(device)
-        last = score_last(network, params.model.latent, real, held, extractor, generated, seed, done, compute)
+        judge = judge_name(config)
+        last = score_last(network, params.model.latent, real, held, extractor, generated, seed, done, judge, compute)
     if processes.rank > 0:
         return
     done.report["protocol"]["params"] = params.evaluate.model_dump_json()

@@ -37,16 +37,36 @@ def ranking(rows: Sequence[Row], score: str) -> Ranking:
     ours, right = _values(rows, score), _values(rows, ORACLE)
     trainings = sorted({row["training"] for row in rows})
     members = {name: np.array([row["training"] == name for row in rows], float) for name in trainings}
-    source = np.random.default_rng(1)
-    chosen = [source.choice(trainings, len(trainings)) for _ in range(RESAMPLED)]
-    times = np.array([np.sum([members[name] for name in names], axis=0) for names in chosen])
     (spearman,), (kendall,) = correlations(ours, right, np.ones((1, len(rows))))
-    errors = [float(np.std(values, ddof=1)) for values in correlations(ours, right, times)]
+    errors = [float(np.std(values, ddof=1)) for values in correlations(ours, right, _resampled(rows))]
     enough = [name for name in trainings if members[name].sum() >= FEWEST]
     within, _ = correlations(ours, right, np.array([members[name] for name in enough]).reshape(-1, len(rows)))
     return Ranking(
         float(spearman), errors[0], float(kendall), errors[1], dict(zip(enough, map(float, within), strict=True))
     )
+
+
+def chance_of_being_better(rows: Sequence[Row], other: str, score: str) -> float:
+    """How often ``other`` ranks better than ``score``, by the lower of Spearman's correlations on the sets of pictures,
+    when trainings are drawn again with replacement: near 0 or 1 where one of them is better for certain.
+    """
+    lower = []
+    for name in (other, score):
+        by_set = []
+        for pictures in sorted({row["pictures"] for row in rows}):
+            part = [row for row in rows if row["pictures"] == pictures]
+            by_set.append(correlations(_values(part, name), _values(part, ORACLE), _resampled(part))[0])
+        lower.append(np.min(by_set, axis=0))
+    return float(np.mean(lower[0] > lower[1]))
+
+
+def _resampled(rows: Sequence[Row]) -> np.ndarray:
+    """How often each row is in each sample, float [samples, rows]; the same samples for every score."""
+    trainings = sorted({row["training"] for row in rows})
+    members = {name: np.array([row["training"] == name for row in rows], float) for name in trainings}
+    source = np.random.default_rng(1)
+    chosen = [source.choice(trainings, len(trainings)) for _ in range(RESAMPLED)]
+    return np.array([np.sum([members[name] for name in names], axis=0) for names in chosen])
 
 
 def correlations(ours: np.ndarray, right: np.ndarray, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -23,7 +23,7 @@ from facegan.evaluation.pixels import RealPictures, pixel_scores
 from facegan.evaluation.random_network import random_extractor
 from facegan.evaluation.reference import SCORING_SEED, Reference, reference
 from facegan.evaluation.scores import extracted, feature_scores, measured
-from facegan.files import sha256, write_json
+from facegan.files import json_digest, sha256, write_json
 from facegan.params import OnnxParams
 from facegan.randomness import Inputs
 
@@ -141,22 +141,26 @@ def _turned(name: str, entry: Row) -> Row:
 
 
 def score_all(folder: Path, recipes: tuple[Recipe, ...], oracle: Oracle) -> list[Row]:
-    """A row for every checkpoint; kept in ``folder/rows`` as they are made, and not made again."""
+    """A row for every checkpoint; kept in ``folder/rows``, and made again only for other pictures or spaces."""
     rows = []
     for pictures in sorted({recipe.pictures for recipe in recipes}):
         ruler: Ruler | None = None
+        spaces = [extractor.sha256 for extractor in (oracle.extractor, *candidates(folder))]
+        by = json_digest([sha256(folder / f"{pictures}.safetensors"), *spaces, PICTURES, SIDE_OF_ORACLE])
         for recipe in (recipe for recipe in recipes if recipe.pictures == pictures):
             for kimg, network in checkpoints(folder, recipe):
                 path = folder / "rows" / f"{recipe.name}-{kimg:05d}.json"
-                if not path.is_file():
+                row = json.loads(path.read_text()) if path.is_file() else {}
+                if row.get("by") != by:
                     if ruler is None:
                         images = load_file(folder / f"{pictures}.safetensors")["images"]
                         ruler = Ruler(images, candidates(folder), oracle)
                     inputs = Inputs(recipe.params().model.latent).draw(SIDE_OF_ORACLE, 1, "rank")
                     drawn = torch.cat(list(generate(network, inputs, CPU)))
-                    about = {"training": recipe.name, "pictures": pictures, "kimg": kimg}
+                    about = {"training": recipe.name, "pictures": pictures, "kimg": kimg, "by": by}
                     path.parent.mkdir(exist_ok=True)
                     write_json(path, {**about, "scores": ruler.scores(drawn)})
                     print(f"{recipe.name} at {kimg} kimg is scored", flush=True)
-                rows.append(json.loads(path.read_text()))
+                    row = json.loads(path.read_text())
+                rows.append({key: value for key, value in row.items() if key != "by"})
     return rows

@@ -13,7 +13,7 @@ from scipy.stats import kendalltau, spearmanr
 
 from benchmarks.corruptions import drawn_faces
 from benchmarks.rankings.__main__ import TABLE
-from benchmarks.rankings.correlation import Ranking, correlations, ranking
+from benchmarks.rankings.correlation import Ranking, chance_of_being_better, correlations, ranking
 from benchmarks.rankings.page import rankings, section
 from benchmarks.rankings.scores import ORACLE, oriented_gradients, random_layout
 from benchmarks.rankings.trainings import RECIPES, Recipe, checkpoints, picture_set, train
@@ -58,12 +58,11 @@ def found() -> dict[str, dict[str, Ranking]]:
     return rankings(ROWS)
 
 
-def test_no_score_that_needs_no_download_is_better_by_more_than_its_error(found: dict[str, dict[str, Ranking]]) -> None:
-    headline = found[HEADLINE]
-    for name, by_set in found.items():
-        worst, ours = (min(each.spearman for each in of.values()) for of in (by_set, headline))
-        error = max(each.spearman_error for each in (*by_set.values(), *headline.values()))
-        assert worst <= ours + 2 * error, name
+def test_no_score_that_needs_no_download_is_certain_to_be_better() -> None:
+    for name in ROWS[0]["scores"]:
+        certain_to_be = chance_of_being_better(ROWS, name, HEADLINE) > 0.975
+        assert certain_to_be == (name == ORACLE), name
+    assert chance_of_being_better(ROWS, "fd_random", HEADLINE) < 0.025
 
 
 def test_the_page_says_what_the_numbers_say(found: dict[str, dict[str, Ranking]]) -> None:

@@ -33,8 +33,8 @@ def evaluated(network: nn.Module, real: Real, held: Reference) -> Evaluation:
     return evaluate_generator(network, 1, real, held, colours(), COUNT, 1, lambda _: None)
 
 
-def last(network: nn.Module, real: Real, held: Reference, best: Evaluation) -> Last:
-    return score_last(network, 1, real, held, colours(), COUNT, 1, best)
+def last(network: nn.Module, real: Real, held: Reference, best: Evaluation, judge: str = "sliced_wasserstein") -> Last:
+    return score_last(network, 1, real, held, colours(), COUNT, 1, best, judge)
 
 
 def darker(images: torch.Tensor) -> torch.Tensor:
@@ -49,6 +49,7 @@ def test_what_is_better_by_more_than_its_error_is_named(real: Real, held: Refere
     assert found.beside(best.report) == [
         ("Frechet distance", "fd_colours", best.report["fd_colours"], found.scores["fd_colours"])
     ]
+    assert last(Replay(good), real, held, best, "fd_colours").better == []  # the judge has said what it thinks
     assert found.grid.shape == (GRID, 32, 32, 3)
     assert set(found.told()) == {"scores", "better"}
 

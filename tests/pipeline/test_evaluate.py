@@ -111,6 +111,28 @@ def test_any_number_of_processes_leaves_the_same_bytes(project: Project) -> None
     assert any(name.startswith("label_accuracy") for name in report)
 
 
+def test_the_report_shows_the_last_weights_where_another_score_prefers_them(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, report = project.root / "models/train", project.root / REPORTS / "evaluate"
+    evaluate(project)
+    assert "Best and last" not in (report / "index.html").read_text() and not (report / "last.json").exists()
+    shutil.copy(folder / "generator.safetensors", folder / "generator-last.safetensors")
+    config = json.loads((folder / "config.json").read_text())
+    config["best"]["images"] = config["last"]["images"] - 1
+    (folder / "config.json").write_text(json.dumps(config))
+    evaluate(project)
+    assert (report / "generated-last.png").read_bytes() == (report / "generated.png").read_bytes()
+    assert json.loads((report / "last.json").read_text())["better"] == []
+    assert "Best and last" not in (report / "index.html").read_text()
+    monkeypatch.setattr("facegan.evaluation.last.verdict", lambda *_: "better")
+    capsys.readouterr()
+    evaluate(project)
+    page = (report / "index.html").read_text()
+    assert "Best and last" in page and page.count('alt="a grid of the last weights"') == 1
+    assert "the last weights are better than the best" in capsys.readouterr().out
+
+
 def test_processes_that_are_no_number_are_one_line(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FACEGAN_PROCESSES", "all")
     with pytest.raises(FaceganError, match="FACEGAN_PROCESSES: 'all' should be a whole number from 1"):

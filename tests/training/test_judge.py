@@ -10,13 +10,14 @@ from evaluation.doubles import Replay, colours, means, noise, scores, write_onnx
 from evaluation.test_generation import Affine
 from torch import nn
 
+from benchmarks.corruptions import drawn_faces
 from facegan.errors import FaceganError
 from facegan.evaluation.generation import generate
 from facegan.evaluation.metrics import known, metric
 from facegan.evaluation.reference import reference
 from facegan.evaluation.statistics import FeatureStatistics, frechet_distance
 from facegan.files import sha256
-from facegan.params import Judge, OnnxJudge
+from facegan.params import Judge, OnnxJudge, Params
 from facegan.randomness import Inputs, latents
 from facegan.training import judge as module
 from facegan.training.judge import Judgement, build_judge
@@ -72,6 +73,16 @@ def test_every_score_finds_the_better_generator(name: str) -> None:
     judge = build_judge(name, images, Inputs(1), 1, Path("."), CPU)
     good, bad = judge(Replay(others)), judge(Replay(striped(others)))
     assert good.score < bad.score
+
+
+def test_the_default_judge_finds_the_better_generator_of_faces(params: Params) -> None:
+    """With the encoder that is in the package, and a fault of layout that leaves the colours alone."""
+    faces = drawn_faces(160).images
+    assert params.train.judge == "fd_face"
+    judge = build_judge(params.train.judge, faces[:80], Inputs(1), 1, Path("."), CPU)
+    upside_down = faces[80:].flip(1)
+    good, bad = judge(Replay(faces[80:])), judge(Replay(upside_down))
+    assert good.error is not None and bad.score - good.score > 3 * good.error
 
 
 def test_every_judge_is_a_score_that_is_known() -> None:

@@ -4,6 +4,7 @@ A shard is a safetensors file: ``images`` uint8 [n, size, size, 3], ``index`` in
 sorted names) and ``label.COLUMN`` int32 [n] for every label column (-1 is unknown).
 """
 
+import csv
 import hashlib
 import os
 from collections import Counter
@@ -26,10 +27,10 @@ from facegan.params import PreprocessParams
 from facegan.processes import end_with
 from facegan.progress import progress
 
-SHARD_BYTES = 32 * 2**20
 _CHUNK = 64  # pictures that a worker takes at a time
 SCRATCH_BYTES = 256 * 2**20
 _SCRATCH = ".scratch"
+REJECTED, EXAMPLES = "rejected.csv", 5  # what was rejected, and so many names of each reason in the manifest
 
 
 @dataclass
@@ -63,12 +64,20 @@ class _Labels:
         }
 
 
+def shard_pictures(size: int) -> int:
+    """How many pictures a full shard has: 32 MiB of them up to 64 pixels, as many of larger ones up to 128 MiB, and
+    128 at least. So a million pictures are hundreds of files up to 128 pixels, and a few thousand above.
+    """
+    one = size**2 * 3
+    return max(128, min(128 * 2**20 // one, max(32 * 2**20 // one, 2730)))
+
+
 class _ShardWriter:
-    """Gathers the pictures of one split and writes a shard whenever ``SHARD_BYTES`` are full."""
+    """Gathers the pictures of one split and writes a shard whenever it is full."""
 
     def __init__(self, folder: Path, split: str, size: int, names: Sequence[str], labels: _Labels) -> None:
         self._folder, self._split, self._names, self._labels = folder, split, names, labels
-        self._images = np.empty((max(1, SHARD_BYTES // (size**2 * 3)), size, size, 3), np.uint8)
+        self._images = np.empty((shard_pictures(size), size, size, 3), np.uint8)  # memory is taken as it is filled
         self._index: list[int] = []
         self.written: list[dict[str, Any]] = []
 
@@ -107,7 +116,7 @@ def write_shards(raw: Path, folder: Path, params: PreprocessParams, workers: int
     entries, labelled, raw_manifest = read_raw(raw)
     names = [entry.name for entry in entries]
     labels = _Labels(raw_manifest["labels"], labelled)
-    rejected = [{"file": name, "reason": reason} for name, reason in raw_manifest["unreadable"].items()]
+    rejected = list(raw_manifest["unreadable"].items())
     total = len(entries) + len(rejected)
     seen: set[bytes] = set()
     duplicates = enlarged = 0
@@ -116,7 +125,7 @@ def write_shards(raw: Path, folder: Path, params: PreprocessParams, workers: int
         writers = {split: _ShardWriter(partial, split, params.size, names, labels) for split in SPLITS}
         chunks = _decode_all(raw / IMAGES, entries, params, workers, partial / _SCRATCH)
         for chunk in progress(chunks, -(-len(entries) // _CHUNK), "preprocess", scale=_CHUNK):
-            rejected += [{"file": names[index], "reason": reason} for index, reason in chunk.rejected]
+            rejected += [(names[index], reason) for index, reason in chunk.rejected]
             enlarged += chunk.enlarged
             keep: dict[str, list[int]] = {split: [] for split in SPLITS}
             for place, (digest, source) in enumerate(zip(chunk.digests, chunk.sources, strict=True)):
@@ -143,23 +152,24 @@ def write_shards(raw: Path, folder: Path, params: PreprocessParams, workers: int
             "split": {"scheme": SCHEME, "held_out": params.held_out},
             "duplicates": duplicates,
             "enlarged": enlarged / max(1, total - len(rejected)),
-            "rejected": sorted(rejected, key=lambda entry: entry["file"]),
+            "rejected": _by_reason(rejected),
             "labels": labels.values,
             "shards": sorted(shards, key=lambda shard: shard["file"]),
             "source": raw_manifest["description"],
         }
+        _write_rejects(partial / REJECTED, rejected)
         write_json(partial / MANIFEST, manifest)
     return manifest
 
 
 def summary(manifest: dict[str, Any]) -> dict[str, Any]:
     """The numbers of a manifest that ``dvc metrics`` compares."""
-    rejected = Counter(entry["reason"] for entry in manifest["rejected"])
+    rejected = {reason: found["count"] for reason, found in manifest["rejected"].items()}
     return {
         "pictures": manifest["pictures"],
         "duplicates": manifest["duplicates"],
         "enlarged": round(manifest["enlarged"], 6),
-        "rejected": {"total": rejected.total(), **dict(sorted(rejected.items()))},
+        "rejected": {"total": sum(rejected.values()), **rejected},
         "size": manifest["size"],
     }
 
@@ -246,13 +256,30 @@ def _cut(places: list[int], first: int, size: int) -> Iterator[list[int]]:
         yield places[start : start + size]
 
 
-def _refuse_many(rejected: list[dict[str, str]], total: int, params: PreprocessParams) -> None:
+def _by_reason(rejected: list[tuple[str, str]]) -> dict[str, dict[str, Any]]:
+    """How many there are of each reason, and the names of the first few."""
+    counts = Counter(reason for _, reason in rejected)
+    examples: dict[str, list[str]] = {reason: [] for reason in sorted(counts)}
+    for name, reason in sorted(rejected):
+        if len(examples[reason]) < EXAMPLES:
+            examples[reason].append(name)
+    return {reason: {"count": counts[reason], "examples": names} for reason, names in examples.items()}
+
+
+def _write_rejects(path: Path, rejected: list[tuple[str, str]]) -> None:
+    """All of them, a row each."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(("file", "reason"))
+        table.writerows(sorted(rejected))
+
+
+def _refuse_many(rejected: list[tuple[str, str]], total: int, params: PreprocessParams) -> None:
     share = len(rejected) / max(1, total)
     if share <= params.max_reject_fraction:
         return
-    examples = {entry["reason"]: entry["file"] for entry in reversed(rejected)}
-    counts = Counter(entry["reason"] for entry in rejected)
-    table = "".join(f"\n  {count:7d}  {reason}, such as {examples[reason]!r}" for reason, count in counts.most_common())
+    found = sorted(_by_reason(rejected).items(), key=lambda item: -item[1]["count"])
+    table = "".join(f"\n  {each['count']:7d}  {reason}, such as {each['examples'][0]!r}" for reason, each in found)
     raise FaceganError(
         f"preprocess: {len(rejected)} of {total} pictures ({share:.1%}) are rejected, more than "
         f"preprocess.max_reject_fraction ({params.max_reject_fraction:.1%}) allows:{table}"

@@ -47,9 +47,13 @@ def score_last(
     generated: int,
     seed: int,
     best: Evaluation,
+    judge: str,
     compute: Compute = HERE,
 ) -> Last:
-    """The Frechet distance and the sliced Wasserstein distance of ``network``, on the latents of ``best``."""
+    """The Frechet distance and the sliced Wasserstein distance of ``network``, on the latents of ``best``.
+
+    Of these, the one that ``judge`` names is no second opinion, and is not among those that are better.
+    """
     inputs = Inputs(latent, real.labels.table)
     n = min(len(reference.features_first), generated)
     drawn = tuple(part[:n] for part in inputs.draw(generated, seed, "evaluate"))
@@ -60,6 +64,7 @@ def score_last(
     found[DETAIL] = PIXEL_SCORES[DETAIL](
         sides.first[: len(pictures)], sides.second[: len(pictures)], pictures, SCORING_SEED, compute
     )
-    better = [name for name, score in found.items() if verdict(name, best.report[name], score) == "better"]
+    others = {name: score for name, score in found.items() if name != judge}
+    better = [name for name, score in others.items() if verdict(name, best.report[name], score) == "better"]
     grid = next(generate(network, inputs.draw(GRID, seed, "figure"), compute.device)).cpu()
     return Last(found, better, grid)
