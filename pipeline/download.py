@@ -28,4 +28,4 @@ def download(project: Project) -> None:
 
 
 if __name__ == "__main__":
-    run_stage(download)
+    run_stage(download, memory="a lower data.limit", disk="lower data.limit")

@@ -85,4 +85,4 @@ def _evaluate(project: Project, processes: Processes) -> None:
 
 
 if __name__ == "__main__":
-    run_stage(evaluate)
+    run_stage(evaluate, memory="a lower evaluate.generated")

@@ -19,4 +19,4 @@ def preprocess(project: Project) -> None:
 
 
 if __name__ == "__main__":
-    run_stage(preprocess)
+    run_stage(preprocess, memory="a smaller preprocess.size", disk="lower data.limit or preprocess.size")

@@ -20,7 +20,7 @@ from facegan.params import Params
 from facegan.randomness import Inputs
 from facegan.repository.distributed import device_of, process_count, several
 from facegan.repository.project import REPORTS, SHARDS, TRAINED, Project
-from facegan.repository.running import Stop, run_stage
+from facegan.repository.running import Stop, out_of_memory, run_stage
 from facegan.sharing import Processes
 from facegan.tracking.feed import Feed, remove, set_aside
 from facegan.tracking.journal import DIVERGED, OUT_OF_MEMORY, Journal
@@ -100,12 +100,13 @@ def _train(project: Project, params: Params, processes: Processes, stop: Stop) -
             except NotFinite:
                 why = DIVERGED
                 raise
-            except torch.OutOfMemoryError as error:
-                why = OUT_OF_MEMORY
-                raise FaceganError(
-                    "train: the GPU's memory does not hold the pictures and a batch; lower train.microbatch, or set "
-                    "FACEGAN_DEVICE=cpu"
-                ) from error
+            except (MemoryError, RuntimeError) as error:
+                if out_of_memory(error):
+                    why = OUT_OF_MEMORY
+                    raise FaceganError(
+                        f"train: the memory of {device} does not hold a batch; lower train.microbatch"
+                    ) from error
+                raise
             except Stopped:
                 status = "KILLED"
                 raise
@@ -130,4 +131,4 @@ def _checkpoint_seconds() -> float:
 
 
 if __name__ == "__main__":
-    run_stage(train)
+    run_stage(train, memory="a lower train.microbatch", disk="raise train.tick, which means fewer grids")

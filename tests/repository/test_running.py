@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from tracking.made import alive, wait_for
 
 from facegan.errors import FaceganError
@@ -68,13 +69,33 @@ def test_what_a_person_can_put_right_is_one_line(
     assert capsys.readouterr().err == line
 
 
-@pytest.mark.parametrize("error", [FaceganError("no"), OSError(errno.ENOSPC, "full")])
+def test_what_is_used_up_is_named_with_the_parameter_that_helps(capsys: pytest.CaptureFixture[str]) -> None:
+    def fill_the_disk() -> None:
+        with open("/dev/full", "wb", buffering=0) as file:
+            file.write(b"x")
+
+    def fill_the_memory() -> None:
+        torch.empty(2**60, dtype=torch.uint8)
+
+    for work in (fill_the_memory, raising(MemoryError())):
+        assert guarded(work, False, memory="a lower train.microbatch") == 1  # type: ignore[arg-type]
+        assert capsys.readouterr().err == "error: there is not enough memory; a lower train.microbatch helps\n"
+    assert guarded(fill_the_disk, False, disk="lower data.limit") == 1
+    assert capsys.readouterr().err == (
+        "error: writing: No space left on device; no partial file was left; free some space, or lower data.limit\n"
+    )
+    for work in (fill_the_memory, fill_the_disk):
+        assert guarded(work, False) == 1
+        assert "helps" not in (line := capsys.readouterr().err) and "or lower" not in line
+
+
+@pytest.mark.parametrize("error", [FaceganError("no"), OSError(errno.ENOSPC, "full"), MemoryError()])
 def test_debug_shows_the_traceback(error: Exception) -> None:
     with pytest.raises(type(error)):
         guarded(raising(error), debug=True)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("error", [ValueError("a bug"), OSError(errno.EIO, "a broken disk")])
+@pytest.mark.parametrize("error", [ValueError("a bug"), RuntimeError("a bug"), OSError(errno.EIO, "a broken disk")])
 def test_a_bug_is_not_dressed_up(error: Exception) -> None:
     with pytest.raises(type(error)):
         guarded(raising(error), debug=False)  # type: ignore[arg-type]

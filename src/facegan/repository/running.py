@@ -1,6 +1,7 @@
 """How every stage and command runs: one line for a user's mistake, and no orphan left behind."""
 
 import argparse
+import errno
 import fcntl
 import json
 import os
@@ -82,8 +83,11 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON; all else goes to stderr")
 
 
-def run_stage(stage: Callable[[Project], None]) -> None:
-    """The main of a stage module: ``--help``, ``--debug``, one line for an error, and an end with DVC's."""
+def run_stage(stage: Callable[[Project], None], memory: str = "", disk: str = "") -> None:
+    """The main of a stage module: ``--help``, ``--debug``, one line for an error, and an end with DVC's.
+
+    ``memory`` and ``disk`` name the parameter that helps where there is not enough of them.
+    """
     parser = argparse.ArgumentParser(
         prog=f"python -m pipeline.{stage.__name__}", description=sys.modules[stage.__module__].__doc__
     )
@@ -91,11 +95,22 @@ def run_stage(stage: Callable[[Project], None]) -> None:
     debug = parser.parse_args().debug or bool(os.environ.get("FACEGAN_DEBUG"))
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     end_with(PARENT, lambda: os.kill(os.getpid(), signal.SIGTERM))  # SIGTERM to `dvc` alone leaves its stage running
-    leave(guarded(lambda: stage(Project.find()), debug))
+    leave(guarded(lambda: stage(Project.find()), debug, memory, disk))
 
 
-def guarded(work: Callable[[], None], debug: bool) -> int:
-    """Run ``work``; a user's mistake, a full disk or Ctrl-C becomes one line on stderr and an exit code."""
+def out_of_memory(error: BaseException) -> bool:
+    """Whether it says that memory is used up: Python's, PyTorch's on a GPU, or PyTorch's on a CPU."""
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError)  # not asked of torch: most commands do not load it
+        and (type(error).__name__ == "OutOfMemoryError" or "DefaultCPUAllocator" in str(error))
+    )
+
+
+def guarded(work: Callable[[], None], debug: bool, memory: str = "", disk: str = "") -> int:
+    """Run ``work``; a user's mistake, a full disk or memory, or Ctrl-C becomes one line on stderr and an exit code.
+
+    ``memory`` and ``disk`` name what helps.
+    """
     try:
         work()
     except FaceganError as error:
@@ -103,13 +118,22 @@ def guarded(work: Callable[[], None], debug: bool) -> int:
             raise
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except (MemoryError, RuntimeError) as error:
+        if debug or not out_of_memory(error):
+            raise
+        print(f"error: there is not enough memory{f'; {memory} helps' if memory else ''}", file=sys.stderr)
+        return 1
     except BrokenPipeError:  # `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at its end
         return 141
     except OSError as error:
         if debug or error.errno not in LOCAL:
             raise
-        print(f"error: {error.filename or 'writing'}: {error.strerror}; no partial file was left", file=sys.stderr)
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        helps = f"; free some space, or {disk}" if full and disk else ""
+        print(
+            f"error: {error.filename or 'writing'}: {error.strerror}; no partial file was left{helps}", file=sys.stderr
+        )
         return 1
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
