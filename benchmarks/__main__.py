@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import evaluation, overhead, pictures, pipeline, preprocess, serving, together, training
+from benchmarks import evaluation, million, overhead, pictures, pipeline, preprocess, serving, together, training
 from facegan.training.device import choose_device, describe
 
 Rows = list[tuple[str, str, str]]
@@ -22,6 +22,7 @@ def main() -> None:
         "overhead",
         "preprocess",
         "memory",
+        "million",
         "evaluation",
         "serving",
         "pipeline",
@@ -30,6 +31,7 @@ def main() -> None:
     parser.add_argument("--only", choices=groups, action="append")
     parser.add_argument("--pictures", type=Path, help="a folder or archive of JPEG pictures; default: drawn ones")
     parser.add_argument("--count", type=int, default=100_000, help="pictures of the memory measurement")
+    parser.add_argument("--million", type=int, default=1_000_000, help="pictures of the set larger than memory")
     options = parser.parse_args()
     device = choose_device(None)
     print(f"{describe(device)}, {torch.get_num_threads()} threads, torch {torch.__version__}\n")
@@ -42,6 +44,7 @@ def main() -> None:
             "overhead": lambda: overhead.measure(device),
             "preprocess": lambda: preprocess.measure(files),
             "memory": lambda: preprocess.memory(files, options.count),
+            "million": lambda: million.measure(options.million),
             "evaluation": lambda: evaluation.measure(device),
             "serving": lambda: serving.measure(Path(temporary, "serving")),
             "pipeline": pipeline.measure,
@@ -49,7 +52,7 @@ def main() -> None:
         }
         rows: Rows = []
         for name, measure in benchmarks.items():
-            if not options.only or name in options.only:
+            if name in (options.only or groups) and (options.only or name != "million"):  # it takes hours
                 rows += measure()
     width = max(len(row[0]) for row in rows)
     print(f"\n{'what':{width}s}  {'measured':>10s}  aim")

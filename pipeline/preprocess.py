@@ -4,6 +4,7 @@ from facegan.data.shards import summary, write_shards
 from facegan.files import write_json
 from facegan.repository.project import RAW, REPORTS, SHARDS, Project
 from facegan.repository.running import run_stage
+from facegan.sizes import in_words
 
 
 def preprocess(project: Project) -> None:
@@ -14,7 +15,7 @@ def preprocess(project: Project) -> None:
     print(
         f"preprocess: {numbers['pictures']['train']:,} pictures to train on, {numbers['pictures']['held_out']:,} held "
         f"out, {numbers['duplicates']:,} duplicates, {numbers['rejected']['total']:,} rejected, "
-        f"{numbers['enlarged']:.1%} enlarged to {params.size} pixels"
+        f"{numbers['enlarged']:.1%} enlarged to {in_words(params.size)}"
     )
 
 

@@ -22,6 +22,7 @@ from facegan.repository.distributed import device_of, process_count, several
 from facegan.repository.project import REPORTS, SHARDS, TRAINED, Project
 from facegan.repository.running import Stop, out_of_memory, run_stage
 from facegan.sharing import Processes
+from facegan.sizes import in_words, size_of
 from facegan.tracking.feed import Feed, remove, set_aside
 from facegan.tracking.journal import DIVERGED, OUT_OF_MEMORY, Journal
 from facegan.tracking.lineage import RunSpec, attempt_of, environment, read_trained, training_key, write_trained
@@ -49,7 +50,7 @@ def train(project: Project) -> None:
 
 def _train(project: Project, params: Params, processes: Processes, stop: Stop) -> None:
     manifest = read_manifest(project.root / SHARDS)
-    size = manifest["size"]
+    size = size_of(manifest)
     key = training_key(params, (shard["sha256"] for shard in manifest["shards"]), project.code("train"))
     processes.agree("training", key)
     device = choose_device(device_of(processes))
@@ -88,7 +89,7 @@ def _train(project: Project, params: Params, processes: Processes, stop: Stop) -
                 training = Training(**shared, folder=folder, journal=journal, judge=judge, checkpoint_seconds=seconds)
                 together = f" in {processes.count} processes" if processes.count > 1 else ""
                 print(
-                    f"train: {params.model.network} at {size}x{size}, {len(pictures):,} pictures, "
+                    f"train: {params.model.network} at {in_words(size)}, {len(pictures):,} pictures, "
                     f"{params.train.duration}, on {device}{together}; a line every {params.train.tick}",
                     flush=True,
                 )

@@ -157,7 +157,7 @@ def test_conv_128_is_the_published_system() -> None:
     assert images_in(params.train.duration, 63_565) == 6_356_500
 
 
-@pytest.mark.parametrize("name", ["stylegan2-64", "stylegan2-128", "few-shot-64"])
+@pytest.mark.parametrize("name", ["stylegan2-64", "stylegan2-128", "stylegan2-512", "few-shot-64"])
 def test_stylegan2s_r1_follows_its_rule(name: str) -> None:
     params = load(name)
     assert params.train.r1 == pytest.approx(0.0002 * params.preprocess.size**2 / params.train.batch)

@@ -16,7 +16,8 @@ from pydantic import (
     model_validator,
 )
 
-SIZES = (32, 64, 128, 256)
+from facegan.sizes import Size, stages
+
 PENALTIES = ("gradient_penalty", "r1", "r2")
 DEVIATION_GROUP = 4  # pictures that the discriminator of stylegan2 compares: networks/stylegan2.py
 # Scores that need a generator and training pictures alone, in spaces that have a name; in those of Inception last.
@@ -78,19 +79,27 @@ class DataParams(Block):
         return self
 
 
+def _size(value: object) -> Any:
+    sides = value if isinstance(value, list | tuple) and len(value) == 2 else [value]
+    if not all(type(side) is int for side in sides):
+        raise ValueError(f"preprocess.size: {value!r} should be a number of pixels, or [height, width]")
+    if len(sides) == 2 and sides[0] == sides[1]:
+        raise ValueError(f"preprocess.size: {value!r} is a square; write {sides[0]}")
+    size: Any = sides[0] if len(sides) == 1 else tuple(sides)
+    try:
+        stages(size)
+    except ValueError as error:
+        raise ValueError(f"preprocess.size: {error}") from None
+    return size
+
+
 class PreprocessParams(Block):
-    size: int  # pixels
+    size: Annotated[Size, BeforeValidator(_size)]  # pixels: the side of a square, or height and width
     filter: Literal["lanczos", "bicubic"]
     min_side: Count  # pixels; smaller pictures are rejected
     deduplicate: bool
     held_out: Annotated[float, Field(ge=0.0, le=0.5)]  # share of pictures that no training sees
     max_reject_fraction: Share
-
-    @model_validator(mode="after")
-    def _size_is_supported(self) -> Self:
-        if self.size not in SIZES:
-            raise ValueError(f"preprocess.size: {self.size} is not one of {', '.join(map(str, SIZES))}")
-        return self
 
 
 class GeneratorParams(Block):

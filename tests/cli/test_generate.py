@@ -12,7 +12,7 @@ from cli.running import Command
 from facegan.repository.project import EXPORTED, Project
 from facegan.repository.recording import record_run
 
-SIZE, GAP = 32, 2
+HEIGHT, WIDTH, GAP = 40, 32, 2
 SECRET = "s3cret-pass"
 
 
@@ -20,23 +20,23 @@ def faces(path: Path) -> list[bytes]:
     """The faces of a grid, row by row."""
     with Image.open(path) as grid:
         pixels = np.asarray(grid.convert("RGB"))
-    step = SIZE + GAP
     return [
-        pixels[top : top + SIZE, left : left + SIZE].tobytes()
-        for top in range(GAP, pixels.shape[0], step)
-        for left in range(GAP, pixels.shape[1], step)
+        pixels[top : top + HEIGHT, left : left + WIDTH].tobytes()
+        for top in range(GAP, pixels.shape[0], HEIGHT + GAP)
+        for left in range(GAP, pixels.shape[1], WIDTH + GAP)
     ]
 
 
-def size(count: int) -> int:
-    return count * (SIZE + GAP) + GAP
+def size(columns: int, rows: int) -> tuple[int, int]:
+    """Width and height of a grid, as Pillow has them."""
+    return columns * (WIDTH + GAP) + GAP, rows * (HEIGHT + GAP) + GAP
 
 
 def test_the_asked_number_of_faces_is_drawn_in_a_square(finished: Project, facegan: Command) -> None:
     ended = facegan("generate", "--count", 9, "--seed", 3, "--out", "nine.png")
     assert (ended.code, ended.out) == (0, "nine.png\n")
     with Image.open("nine.png") as grid:
-        assert (grid.format, grid.mode, grid.size) == ("PNG", "RGB", (size(3), size(3)))
+        assert (grid.format, grid.mode, grid.size) == ("PNG", "RGB", size(3, 3))
     assert len(set(faces(Path("nine.png")))) == 9
 
 
@@ -46,7 +46,7 @@ def test_a_grid_is_about_as_wide_as_high(
 ) -> None:
     assert facegan("generate", "--count", count).code == 0
     with Image.open("grid.png") as grid:
-        assert grid.size == (size(columns), size(rows))
+        assert grid.size == size(columns, rows)
 
 
 def test_the_same_seed_draws_the_same_faces_and_another_draws_others(finished: Project, facegan: Command) -> None:
@@ -69,7 +69,7 @@ def test_more_faces_begin_with_the_same_ones(finished: Project, facegan: Command
 def test_a_walk_goes_from_each_face_to_the_next(finished: Project, facegan: Command) -> None:
     assert facegan("generate", "--count", 2, "--steps", 4, "--seed", 3, "--interpolate", "--out", "walk.png").code == 0
     with Image.open("walk.png") as grid:
-        assert grid.size == (size(4), size(2))
+        assert grid.size == size(4, 2)
     facegan("generate", "--count", 3, "--seed", 3, "--out", "ends.png")
     walk, ends = faces(Path("walk.png")), faces(Path("ends.png"))
     for place, end in ((0, 0), (3, 1), (4, 1), (7, 2)):

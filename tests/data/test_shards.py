@@ -130,7 +130,9 @@ def test_the_manifest_tells_what_is_there(
     assert manifest["source"] == {"source": "test", "licence": None}
     assert manifest["labels"] == {}
     assert (manifest["duplicates"], manifest["rejected"], manifest["enlarged"]) == (0, {}, 0.0)
-    assert {MANIFEST, *(shard["file"] for shard in manifest["shards"])} == set(listing(tmp_path / "shards"))
+    assert {MANIFEST, shards.REJECTED, *(shard["file"] for shard in manifest["shards"])} == set(
+        listing(tmp_path / "shards")
+    )
     for shard in manifest["shards"]:
         path = tmp_path / "shards" / shard["file"]
         assert sha256(path) == shard["sha256"]
@@ -368,7 +370,8 @@ def test_every_reject_is_listed_with_its_reason(
             "smaller than min_side": 1,
             "truncated or damaged": 1,
         },
-        "size": 32,
+        "height": 32,
+        "width": 32,
     }
 
 

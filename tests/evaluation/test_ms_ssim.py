@@ -25,7 +25,13 @@ def published(a: torch.Tensor, b: torch.Tensor, count: int) -> torch.Tensor:
     return result
 
 
-@pytest.mark.parametrize(("size", "count"), [(32, 2), (64, 3), (128, 4), (256, 5)])
+def test_pictures_that_are_not_square_are_scored_by_the_same_formula() -> None:
+    a, b = (noise(3, seed, 96)[:, :, :64] for seed in (1, 2))
+    blurred = (0.7 * a.float() + 0.3 * b.float()).to(torch.uint8)
+    torch.testing.assert_close(ms_ssim(a, blurred), published(a, blurred, 3).double(), rtol=2e-4, atol=2e-5)
+
+
+@pytest.mark.parametrize(("size", "count"), [(32, 2), (64, 3), (128, 4), (256, 5), (96, 4)])
 def test_it_is_made_of_torchmetrics_ssim(faces: torch.Tensor, size: int, count: int) -> None:
     assert scales(size) == count
     planes = functional.interpolate(faces[:6].permute(0, 3, 1, 2).float(), (size, size), mode="bicubic")

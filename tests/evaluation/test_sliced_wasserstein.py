@@ -20,15 +20,33 @@ from facegan.evaluation.sliced_wasserstein import (
 
 
 def distance(real: torch.Tensor, fake: torch.Tensor) -> list[float]:
-    slices = Slices(len(real), real.shape[1], 1)
+    slices = Slices(len(real), *real.shape[1:3], 1)
     return [
         float(sliced_wasserstein(quantiles(a), quantiles(b)).mean())
         for a, b in zip(slices.cut(real), slices.cut(fake), strict=True)
     ]
 
 
-def test_levels_end_at_sixteen_pixels() -> None:
-    assert [level_sizes(size) for size in (32, 64, 256)] == [[32, 16], [64, 32, 16], [256, 128, 64, 32, 16]]
+def test_levels_end_at_sixteen_pixels_or_a_few_more() -> None:
+    found = {
+        side: [height for height, width in level_sizes(side, side) if height == width] for side in (32, 64, 96, 256)
+    }
+    assert found == {32: [32, 16], 64: [64, 32, 16], 96: [96, 48, 24], 256: [256, 128, 64, 32, 16]}
+    assert level_sizes(128, 96) == [(128, 96), (64, 48), (32, 24)]
+
+
+def test_pictures_that_are_not_square_have_a_distance_too() -> None:
+    source = torch.Generator().manual_seed(0)
+    real, fake = (torch.randint(0, 256, (100, 48, 32, 3), dtype=torch.uint8, generator=source) for _ in range(2))
+    blurred = real.float().view(100, 24, 2, 16, 2, 3).mean((2, 4)).repeat_interleave(2, 1).repeat_interleave(2, 2)
+    near, far = distance(real, fake), distance(real, blurred.to(torch.uint8))
+    assert len(near) == 2 and near[0] < 0.5 * far[0]
+
+
+def test_a_pyramid_of_a_picture_is_that_of_its_transpose_transposed() -> None:
+    image = torch.rand((2, 3, 48, 32), generator=torch.Generator().manual_seed(0))
+    for ours, theirs in zip(laplacian_pyramid(image, 2), laplacian_pyramid(image.mT, 2), strict=True):
+        torch.testing.assert_close(ours, theirs.mT)
 
 
 def test_a_pyramid_is_blurred_halved_and_what_that_lost() -> None:
@@ -47,7 +65,7 @@ def test_a_pyramid_is_blurred_halved_and_what_that_lost() -> None:
 
 
 def test_every_slice_is_scipys_wasserstein_distance(faces: torch.Tensor) -> None:
-    slices = Slices(80, 64, 1)
+    slices = Slices(80, 64, 64, 1)
     a, b = slices.cut(faces[:80])[0], slices.cut(faces[80:])[0]
     expected = [
         wasserstein_distance(a[place].flatten().numpy(), b[place].flatten().numpy()) for place in range(DIRECTIONS)
@@ -59,7 +77,7 @@ def test_every_slice_is_scipys_wasserstein_distance(faces: torch.Tensor) -> None
 
 def test_patches_are_cut_normalised_and_projected(faces: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PATCHES", 60)
-    slices = Slices(20, 64, 3)
+    slices = Slices(20, 64, 64, 3)
     planes = laplacian_pyramid(faces[:20].permute(0, 3, 1, 2).float(), 3)[1]
     unfolded = functional.unfold(planes, PATCH).view(20, 3 * PATCH * PATCH, 26, 26)
     top, left = slices._corners[1]

@@ -14,10 +14,9 @@ from facegan.networks.blocks import (
     downsample,
     iterate_spectral_norms,
     settle_spectral_norms,
-    sides,
     spectral_norm,
     weight_of,
-    width,
+    widths,
 )
 
 
@@ -73,7 +72,7 @@ def test_doubling_doubles(upsample: str, bias: bool) -> None:
 
 
 def test_widths_double_at_every_halving_up_to_a_most() -> None:
-    assert [width(64, 512, 128, side) for side in sides(4, 128)] == [512, 512, 512, 256, 128, 64]
+    assert widths(64, 512, 6) == [512, 512, 512, 256, 128, 64]
 
 
 def test_spectral_norm_divides_by_the_largest_singular_value() -> None:

@@ -12,6 +12,7 @@ from facegan.networks import ARCHITECTURES, build_discriminator, build_generator
 from facegan.networks.stylegan2 import ModulatedConv2d, minibatch_deviation
 from facegan.networks.stylegan2 import initialise as initialise_style
 from facegan.params import ModelParams
+from facegan.sizes import Size, height_and_width
 
 SYSTEMS: list[dict[str, Any]] = [
     *({"network": name} for name in ARCHITECTURES),
@@ -26,15 +27,15 @@ def count(network: nn.Module) -> int:
 
 
 @pytest.mark.parametrize("system", SYSTEMS, ids=str)
-@pytest.mark.parametrize("size", [32, 64, 256])
-def test_latents_become_pictures_and_pictures_logits(system: dict[str, Any], size: int) -> None:
+@pytest.mark.parametrize("size", [32, 64, 256, 40, 96, 112, (48, 32), (64, 80), (128, 96)], ids=str)
+def test_latents_become_pictures_and_pictures_logits(system: dict[str, Any], size: Size) -> None:
     model = model_params(channels=1 if size == 256 else 2, **system)
     generator, discriminator = build_generator(model, size), build_discriminator(model, size)
     initialise(generator, model, 1, "generator")
     initialise(discriminator, model, 1, "discriminator")
     with torch.no_grad():
         pictures = generator(torch.randn(3, 8))
-        assert pictures.shape == (3, 3, size, size)
+        assert pictures.shape == (3, 3, *height_and_width(size))
         assert pictures.isfinite().all()
         logits = discriminator(pictures)
     assert logits.shape == (3,)

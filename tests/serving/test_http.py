@@ -62,7 +62,8 @@ def test_clients_that_go_away_do_no_harm(port: int) -> None:
         connection.send(b"{")
         connection.close()
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/model", timeout=10) as answer:
-        assert json.load(answer)["size"] == 32
+        found = json.load(answer)
+        assert (found["height"], found["width"]) == (40, 32)
 
 
 def test_connections_that_say_nothing_keep_nobody_out_and_are_closed(port: int) -> None:

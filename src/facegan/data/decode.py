@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from facegan.params import PreprocessParams
+from facegan.sizes import height_and_width
 
 MAX_PIXELS = 50_000_000  # a decompression bomb is a small file with a huge picture; memory is bounded by it
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "TGA", "ICO")  # JPEG opens MPO too
@@ -20,7 +21,7 @@ class Rejected(Exception):
 
 
 class Decoded(NamedTuple):
-    """``image`` uint8 [size, size, 3] RGB, whether it had to be ``enlarged``, and the SHA-256 of the ``source``: the
+    """``image`` uint8 [height, width, 3] RGB, whether it had to be ``enlarged``, and the SHA-256 of the ``source``: the
     pixels before any change of size, which are the same in every lossless format and at every ``size``.
     """
 
@@ -32,7 +33,7 @@ class Decoded(NamedTuple):
 def decode(content: bytes, params: PreprocessParams) -> Decoded:
     """The picture in the size that the parameters ask for.
 
-    Oriented by EXIF, transparency over white, shorter side to ``size`` with one antialiased filter, centre crop.
+    Oriented by EXIF, transparency over white, as small as covers ``size`` with one antialiased filter, centre crop.
     The first frame stands for an animation; 16 bits a channel are scaled to 8. Raises Rejected.
     """
     if not content:
@@ -84,15 +85,17 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def fit(image: Image.Image, params: PreprocessParams) -> tuple[np.ndarray, bool]:
-    """Shorter side to ``size``, centre crop: uint8 [size, size, 3], and whether it was enlarged."""
-    size, shorter = params.size, min(image.size)
-    if shorter != size:
+    """As small as covers the size, centre crop: uint8 [height, width, 3], and whether it was enlarged."""
+    height, width = height_and_width(params.size)
+    # The side that is just covered: compared as products, which are exact.
+    wanted, given = (height, image.height) if height * image.width > width * image.height else (width, image.width)
+    if given != wanted:
         scaled = (
-            max(size, round(image.width * size / shorter)),
-            max(size, round(image.height * size / shorter)),
+            max(width, round(image.width * wanted / given)),
+            max(height, round(image.height * wanted / given)),
         )
         if scaled[0] * scaled[1] > MAX_PIXELS:
             raise Rejected("too many pixels")
         image = image.resize(scaled, FILTERS[params.filter])
-    left, top = (image.width - size) // 2, (image.height - size) // 2
-    return np.asarray(image)[top : top + size, left : left + size], shorter < size
+    left, top = (image.width - width) // 2, (image.height - height) // 2
+    return np.asarray(image)[top : top + height, left : left + width], given < wanted

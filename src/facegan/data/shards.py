@@ -1,11 +1,12 @@
 """Raw pictures to tensor shards: uint8, channels last, split into training and held out by content.
 
-A shard is a safetensors file: ``images`` uint8 [n, size, size, 3], ``index`` int32 [n] (place in the raw archive's
+A shard is a safetensors file: ``images`` uint8 [n, height, width, 3], ``index`` int32 [n] (place in the raw archive's
 sorted names) and ``label.COLUMN`` int32 [n] for every label column (-1 is unknown).
 """
 
 import csv
 import hashlib
+import math
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -26,6 +27,7 @@ from facegan.files import new_folder, sha256, write_json
 from facegan.params import PreprocessParams
 from facegan.processes import end_with
 from facegan.progress import progress
+from facegan.sizes import Size, height_and_width, size_of
 
 _CHUNK = 64  # pictures that a worker takes at a time
 SCRATCH_BYTES = 256 * 2**20
@@ -37,7 +39,7 @@ REJECTED, EXAMPLES = "rejected.csv", 5  # what was rejected, and so many names o
 class _Decoded:
     """What became of one chunk: pictures that passed, in order, and the reasons for the others.
 
-    ``images`` uint8 [n, size, size, 3] holds until the next chunk is asked for.
+    ``images`` uint8 [n, height, width, 3] holds until the next chunk is asked for.
     """
 
     index: list[int]
@@ -64,20 +66,22 @@ class _Labels:
         }
 
 
-def shard_pictures(size: int) -> int:
+def shard_pictures(size: Size) -> int:
     """How many pictures a full shard has: 32 MiB of them up to 64 pixels, as many of larger ones up to 128 MiB, and
     128 at least. So a million pictures are hundreds of files up to 128 pixels, and a few thousand above.
     """
-    one = size**2 * 3
+    one = 3 * math.prod(height_and_width(size))
     return max(128, min(128 * 2**20 // one, max(32 * 2**20 // one, 2730)))
 
 
 class _ShardWriter:
     """Gathers the pictures of one split and writes a shard whenever it is full."""
 
-    def __init__(self, folder: Path, split: str, size: int, names: Sequence[str], labels: _Labels) -> None:
+    def __init__(self, folder: Path, split: str, size: Size, names: Sequence[str], labels: _Labels) -> None:
         self._folder, self._split, self._names, self._labels = folder, split, names, labels
-        self._images = np.empty((shard_pictures(size), size, size, 3), np.uint8)  # memory is taken as it is filled
+        self._images = np.empty(
+            (shard_pictures(size), *height_and_width(size), 3), np.uint8
+        )  # memory is taken as it is filled
         self._index: list[int] = []
         self.written: list[dict[str, Any]] = []
 
@@ -170,7 +174,7 @@ def summary(manifest: dict[str, Any]) -> dict[str, Any]:
         "duplicates": manifest["duplicates"],
         "enlarged": round(manifest["enlarged"], 6),
         "rejected": {"total": sum(rejected.values()), **rejected},
-        "size": manifest["size"],
+        **dict(zip(("height", "width"), height_and_width(size_of(manifest)), strict=True)),
     }
 
 
@@ -182,7 +186,7 @@ def _decode_all(
     Pixels come from the workers through ``scratch``, a file that all of them map: sent as objects they would be
     copied four times.
     """
-    shape = (_CHUNK, params.size, params.size, 3)
+    shape = (_CHUNK, *height_and_width(params.size), 3)
     slots = 1 if workers == 1 else min(4 * workers, max(workers, SCRATCH_BYTES // int(np.prod(shape))))
     with scratch.open("wb") as file:
         for _ in range(slots):  # written, not only made as long: a full disk is an error here, and a crash once mapped

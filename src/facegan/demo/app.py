@@ -39,7 +39,7 @@ def main() -> None:
     model = _source(options.model).model
     faces = _faces(model, model.name)
     st.title("Faces by facegan")
-    st.caption(f"{model.name}, {model.size}x{model.size} pixels, drawn on this machine's CPU")
+    st.caption(f"{model.name}, {model.height}x{model.width} pixels, drawn on this machine's CPU")
 
     with st.sidebar:
         st.header("What to draw")
@@ -145,7 +145,8 @@ def _copying(picture: np.ndarray, shards: Path) -> None:
 
     train = _training_pictures(str(shards), (shards / "manifest.json").stat().st_mtime)
     if picture.shape != train.shape[1:]:
-        st.info(f"The model draws {picture.shape[0]} pixels, and the training pictures here have {train.shape[1]}.")
+        drawn, there = ("x".join(map(str, shape[:2])) for shape in (picture.shape, train.shape[1:]))
+        st.info(f"The model draws {drawn} pixels, and the training pictures here have {there}.")
         return
     found = nearest(torch.from_numpy(picture.copy())[None], train)
     row = np.stack([picture, *train[found.index[0, :NEAREST]].numpy()])

@@ -30,9 +30,10 @@ class Faces:
         """
         latents = self.generator.latents(SAMPLES, 0)
         pictures = self.generator.pictures(latents)
-        step = max(1, pictures.shape[1] // SIDE)
-        side = pictures.shape[1] // step
-        blocks = pictures[:, : side * step, : side * step].reshape(len(pictures), side, step, side, step, 3)
+        count, *sides, channels = pictures.shape
+        steps = [max(1, side // SIDE) for side in sides]
+        (down, right), (high, wide) = steps, [side // step for side, step in zip(sides, steps, strict=True)]
+        blocks = pictures[:, : high * down, : wide * right].reshape(count, high, down, wide, right, channels)
         small = blocks.mean((2, 4)).reshape(len(pictures), -1)
         # Ridge regression: there may be fewer samples than dimensions.
         gram = latents.T @ latents + 0.1 * SAMPLES * np.eye(latents.shape[1], dtype=np.float32)

@@ -6,13 +6,15 @@ from facegan.sharing import HERE, Compute
 
 
 def line_spectra(images: torch.Tensor, compute: Compute = HERE) -> torch.Tensor:
-    """Energy of brightness along rows and along columns, by frequency: float64 [n, 2, size / 2 + 1].
+    """Energy of brightness along rows and along columns, by frequency: float64 [n, 2, side / 2 + 1].
 
-    ``images`` uint8 [n, size, size, 3].
+    ``images`` uint8 [n, height, width, 3]; of what is not square the middle is seen, whose ``side`` is the shorter one.
     """
+    side = min(images.shape[1:3])
+    top, left = ((whole - side) // 2 for whole in images.shape[1:3])
 
     def work(part: slice) -> torch.Tensor:
-        gray = images[part].to(compute.device).double().mean(3)
+        gray = images[part, top : top + side, left : left + side].to(compute.device).double().mean(3)
         return torch.stack([torch.fft.rfft(lines).abs().square().mean(1) for lines in (gray, gray.mT)], 1)
 
     return compute.rows(len(images), 64, work)

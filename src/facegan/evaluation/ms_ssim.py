@@ -11,7 +11,7 @@ BATCH = 64
 
 
 def ms_ssim(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """Multi-scale SSIM (Wang et al., 2003) of each pair of uint8 [n, size, size, 3]: float64 [n], 1 for the same.
+    """Multi-scale SSIM (Wang et al., 2003) of each pair of uint8 [n, height, width, 3]: float64 [n], 1 for the same.
 
     As many of the five scales as keep the window inside the picture: 2 at 32 pixels, 3 at 64, 4 at 128, 5 at 256, with
     weights that add up to 1. A negative contrast term counts as 0.
@@ -30,15 +30,16 @@ def pair_similarity(images: torch.Tensor, compute: Compute = HERE) -> torch.Tens
 
 
 def scales(size: int) -> int:
-    """How many a picture of ``size`` pixels has."""
+    """How many a picture has whose shorter side is ``size`` pixels."""
     return sum(size >> scale >= WINDOW for scale in range(len(BETAS)))
 
 
 def _batch(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     x, y = (images.permute(0, 3, 1, 2).to(torch.float32) / 255 for images in (a, b))
-    count = scales(x.shape[-1])
+    shorter = min(x.shape[2:])
+    count = scales(shorter)
     if not count:
-        raise ValueError(f"a picture of {x.shape[-1]} pixels is smaller than the window of {WINDOW}")
+        raise ValueError(f"a picture of {shorter} pixels is smaller than the window of {WINDOW}")
     total = sum(BETAS[:count])
     result = torch.ones(len(x), dtype=torch.float64, device=x.device)
     for scale in range(count):
@@ -60,9 +61,13 @@ def _ssim(x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]
 
 
 def _window(planes: torch.Tensor) -> torch.Tensor:
-    """Weighted means in a Gaussian window, where it lies inside: float [..., h, h] to [..., h - 10, h - 10]."""
-    size = planes.shape[-1]
-    offsets = torch.arange(size, device=planes.device) - torch.arange(size - WINDOW + 1, device=planes.device)[:, None]
+    """Weighted means in a Gaussian window, where it lies inside: float [..., h, w] to [..., h - 10, w - 10]."""
+    down, right = (_weights(side, planes.device) for side in planes.shape[-2:])
+    return down @ planes @ right.T  # as matrices: far faster than as convolutions
+
+
+def _weights(side: int, device: torch.device) -> torch.Tensor:
+    """float [side - 10, side]: those of every place of the window along a line of pixels."""
+    offsets = torch.arange(side, device=device) - torch.arange(side - WINDOW + 1, device=device)[:, None]
     weights = torch.exp(-((offsets - WINDOW // 2) ** 2) / (2 * SIGMA**2)) * ((offsets >= 0) & (offsets < WINDOW))
-    weights /= weights.sum(1, keepdim=True)
-    return weights @ planes @ weights.T  # as matrices: far faster than as convolutions
+    return weights / weights.sum(1, keepdim=True)

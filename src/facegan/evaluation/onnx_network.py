@@ -37,8 +37,8 @@ def onnx_extractor(
 
     def extract(images: torch.Tensor) -> torch.Tensor:
         pictures = images.to(device).permute(0, 3, 1, 2).to(torch.float32)
-        if pictures.shape[-1] != params.size:
-            shape = (params.size, params.size)
+        shape = (params.size, params.size)
+        if pictures.shape[2:] != shape:
             pictures = functional.interpolate(pictures, shape, mode="bilinear", antialias=True)
         pictures = low + pictures * ((high - low) / 255)
         return network((pictures - mean) / deviation).to(device)

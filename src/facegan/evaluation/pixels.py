@@ -93,7 +93,8 @@ def copies(
 def _sliced_wasserstein(
     first: torch.Tensor, second: torch.Tensor, fake: torch.Tensor, seed: int, compute: Compute
 ) -> dict[str, Any]:
-    slices = Slices(len(fake), fake.shape[1], seed)
+    height, width = fake.shape[1:3]
+    slices = Slices(len(fake), height, width, seed)
     of_first, of_second, of_fake = (slices.cut(images, compute) for images in (first, second, fake))
     group = groups(len(fake)).to(compute.device)
 
@@ -113,8 +114,9 @@ def _sliced_wasserstein(
     def without(number: int) -> float:
         return float(per_level[:, 2 + number].mean())
 
-    levels = {f"at_{size}": value for size, value in zip(slices.sizes, values, strict=True)}
-    levels |= {f"floor_at_{size}": floor for size, floor in zip(slices.sizes, floors, strict=True)}
+    names = [str(height) if height == width else f"{height}x{width}" for height, width in slices.sizes]
+    levels = {f"at_{name}": value for name, value in zip(names, values, strict=True)}
+    levels |= {f"floor_at_{name}": floor for name, floor in zip(names, floors, strict=True)}
     std = jackknife(len(fake), without)
     return entry(_mean(values), std, _mean(floors), None, len(fake), **levels)
 

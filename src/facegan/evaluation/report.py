@@ -17,6 +17,7 @@ from facegan.evaluation.suite import GRID, Evaluation, Real
 from facegan.exporting.model import judge_name
 from facegan.files import write_atomic, write_json
 from facegan.pictures import write_grid
+from facegan.sizes import in_words, size_of
 
 matplotlib.use("Agg")
 from matplotlib import pyplot
@@ -58,6 +59,7 @@ def write_report(
         pictures=pictures,
         grids=_grids(training / "samples", manifest["pictures"]["train"]),
         config=config,
+        size=in_words(size_of(config)),
         manifest=manifest,
     )
     write_atomic(folder / "index.html", page)

@@ -15,11 +15,11 @@ DIRECTIONS = 128
 BATCH = 64
 
 
-def level_sizes(size: int) -> list[int]:
-    """Of pictures of ``size`` pixels, the finest first."""
-    sizes = [size]
-    while sizes[-1] >= 2 * SMALLEST:
-        sizes.append(sizes[-1] // 2)
+def level_sizes(height: int, width: int) -> list[tuple[int, int]]:
+    """Of pictures, the finest first."""
+    sizes = [(height, width)]
+    while min(sizes[-1]) >= 2 * SMALLEST:
+        sizes.append((sizes[-1][0] // 2, sizes[-1][1] // 2))
     return sizes
 
 
@@ -30,18 +30,21 @@ class Slices:
     but at the coarsest level's edges.
     """
 
-    def __init__(self, count: int, size: int, seed: int) -> None:
-        self.sizes = level_sizes(size)
+    def __init__(self, count: int, height: int, width: int, seed: int) -> None:
+        self.sizes = level_sizes(height, width)
         self._per_picture = min(OF_A_PICTURE, max(1, PATCHES // count))
         source = generator(seed, "sliced wasserstein")
         self._corners = [
-            torch.randint(side - PATCH + 1, (2, count, self._per_picture), generator=source) for side in self.sizes
+            torch.stack(
+                [torch.randint(side - PATCH + 1, (count, self._per_picture), generator=source) for side in sides]
+            )
+            for sides in self.sizes
         ]
         directions = torch.randn((len(self.sizes), PATCH * PATCH * 3, DIRECTIONS), generator=source)
         self._directions = directions / directions.norm(dim=1, keepdim=True)
 
     def cut(self, images: torch.Tensor, compute: Compute = HERE) -> list[torch.Tensor]:
-        """Projected patches of every level of uint8 [count, size, size, 3]: float32 [directions, count, patches]."""
+        """Projected patches of every level of uint8 [count, height, width, 3]: float32 [directions, count, patches]."""
 
         def work(part: slice) -> dict[str, torch.Tensor]:
             batch = images[part].to(compute.device).permute(0, 3, 1, 2).to(torch.float32)
@@ -80,13 +83,12 @@ def sliced_wasserstein(real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
 
 
 def laplacian_pyramid(images: torch.Tensor, levels: int) -> list[torch.Tensor]:
-    """Float [n, 3, h, h] as differences to the next smaller level, and the smallest itself (Burt & Adelson, 1983)."""
+    """Float [n, 3, h, w] as differences to the next smaller level, and the smallest itself (Burt & Adelson, 1983)."""
     pyramid = []
     for _ in range(levels - 1):
-        blur = _blur(images.shape[-1], images.device)
-        halve, enlarge = blur[::2], 2 * blur[:, ::2]
-        smaller = halve @ images @ halve.T
-        pyramid.append(images - enlarge @ smaller @ enlarge.T)
+        down, right = (_blur(side, images.device) for side in images.shape[2:])
+        smaller = down[::2] @ images @ right[::2].T
+        pyramid.append(images - 2 * down[:, ::2] @ smaller @ (2 * right[:, ::2]).T)
         images = smaller
     return [*pyramid, images]
 

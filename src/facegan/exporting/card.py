@@ -5,6 +5,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from facegan.exporting.model import judge_name
+from facegan.sizes import height_and_width, in_words, size_of
 
 
 def model_card(config: dict[str, Any], report: dict[str, Any], parity: dict[str, Any], last_too: bool = False) -> str:
@@ -17,6 +18,8 @@ def model_card(config: dict[str, Any], report: dict[str, Any], parity: dict[str,
     return (
         template.render(
             config=config,
+            size=in_words(size_of(config)),
+            sides=height_and_width(size_of(config)),
             judge=judge_name(config),
             scores=scores,
             protocol=protocol,

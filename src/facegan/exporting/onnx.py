@@ -22,7 +22,7 @@ NAMES = "facegan.labels"  # metadata: the names of the classes by column, as JSO
 
 
 def export_onnx(network: nn.Module, dimensions: int, labels: dict[str, list[str]], opset: int) -> bytes:
-    """``latent`` float32 [batch, dimensions] to ``pictures`` float32 [batch, 3, size, size] in [-1, 1].
+    """``latent`` float32 [batch, dimensions] to ``pictures`` float32 [batch, 3, height, width] in [-1, 1].
 
     With ``labels``, names of the classes by column, it takes ``labels`` int64 [batch, columns] too; -1 is unknown.
     The exporter's notes (stack traces with paths of this machine) are taken out: the same weights, the same bytes.

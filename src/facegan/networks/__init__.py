@@ -9,14 +9,15 @@ from torch import nn
 from facegan.networks import conditional, conv, dense, r3gan, resnet, stylegan2
 from facegan.params import ModelParams
 from facegan.randomness import generator as random_generator
+from facegan.sizes import Size
 
 
 @dataclass(frozen=True)
 class Architecture:
     """How to build both networks for a model and a picture size, and how to initialise either."""
 
-    generator: Callable[[ModelParams, int, int], nn.Module]  # model, size, numbers behind the latent
-    discriminator: Callable[[ModelParams, int, int], nn.Module]  # model, size, outputs
+    generator: Callable[[ModelParams, Size, int], nn.Module]  # model, size, numbers behind the latent
+    discriminator: Callable[[ModelParams, Size, int], nn.Module]  # model, size, outputs
     initialise: Callable[[nn.Module, torch.Generator], None]
 
 
@@ -29,8 +30,8 @@ ARCHITECTURES: dict[str, Architecture] = {
 }
 
 
-def build_generator(model: ModelParams, size: int, classes: Sequence[int] = ()) -> nn.Module:
-    """Latents float [n, model.latent] to pictures float [n, 3, size, size]; weights are not set.
+def build_generator(model: ModelParams, size: Size, classes: Sequence[int] = ()) -> nn.Module:
+    """Latents float [n, model.latent] to pictures float [n, 3, height, width]; weights are not set.
 
     With ``classes``, how many there are in each column of labels, it takes labels int64 [n, columns] too.
     """
@@ -40,8 +41,8 @@ def build_generator(model: ModelParams, size: int, classes: Sequence[int] = ()) 
     return _channels_last(conditional.ConditionalGenerator(build(model, size, conditional.EMBEDDING), classes))
 
 
-def build_discriminator(model: ModelParams, size: int, classes: Sequence[int] = ()) -> nn.Module:
-    """Pictures float [n, 3, size, size], and labels as above, to logits float [n]; weights are not set."""
+def build_discriminator(model: ModelParams, size: Size, classes: Sequence[int] = ()) -> nn.Module:
+    """Pictures float [n, 3, height, width], and labels as above, to logits float [n]; weights are not set."""
     build = ARCHITECTURES[model.network].discriminator
     if not classes:
         return _channels_last(build(model, size, 1))

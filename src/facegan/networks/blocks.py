@@ -14,14 +14,11 @@ from facegan.params import ModelParams
 BLUR = (1, 3, 3, 1)  # the filter of StyleGAN2 (Karras et al., 2020, appendix B)
 
 
-def width(channels: int, most: int, largest: int, side: int) -> int:
-    """Channels at ``side`` pixels: ``channels`` at ``largest``, doubled at every halving, up to ``most``."""
-    return min(channels * largest // side, most)
-
-
-def sides(first: int, last: int) -> list[int]:
-    """Powers of two from ``first`` to ``last`` pixels."""
-    return [1 << power for power in range(first.bit_length() - 1, last.bit_length())]
+def widths(channels: int, most: int, count: int) -> list[int]:
+    """Channels at ``count`` sizes, the smallest first: ``channels`` at the last, twice as many at each before, up to
+    ``most``.
+    """
+    return [min(channels << halvings, most) for halvings in reversed(range(count))]
 
 
 class Upsample(nn.Module):

@@ -1,4 +1,4 @@
-"""The convolutional DCGAN (Radford et al., 2016) for any power-of-two size from 32 to 256, from one definition.
+"""The convolutional DCGAN (Radford et al., 2016) for pictures of any size, from one definition.
 
 ``channels`` are those of the last hidden layer of the generator and of the first of the discriminator, at half the
 picture's size.
@@ -18,61 +18,62 @@ from facegan.networks.blocks import (
     first_inputs,
     generator_norm,
     settle_spectral_norms,
-    sides,
     spectral_norm,
     weight_of,
-    width,
+    widths,
 )
 from facegan.networks.strided import HalvingConv2d
 from facegan.params import DiscriminatorParams, GeneratorParams, ModelParams
+from facegan.sizes import Size, stages
 
 
 class ConvGenerator(nn.Module):
     """Latent as a 1x1 picture, doubled up to the picture's size, batch norm and ReLU between, tanh at the end."""
 
-    def __init__(self, model: ModelParams, size: int, behind: int = 0) -> None:
+    def __init__(self, model: ModelParams, size: Size, behind: int = 0) -> None:
         super().__init__()
         params, given = model.generator, model.latent + behind
         self.inputs = first_inputs(model, behind)
-        first = width(params.channels, params.max_channels, size // 2, 4)
-        layers: list[nn.Module] = [nn.ConvTranspose2d(self.inputs, first, 4, 1, 0, bias=params.norm == "none")]
+        first, *larger = stages(size)
+        wide = widths(params.channels, params.max_channels, len(larger))
+        layers: list[nn.Module] = [nn.ConvTranspose2d(self.inputs, wide[0], first, 1, 0, bias=params.norm == "none")]
         if params.upsample == "transposed":
-            layers += doubled(params, given, size // 2, sides(4, size // 2))
-            layers += [doubling(params.channels, 3, "transposed", bias=False)]
+            layers += doubled(params, given, wide)
+            layers += [doubling(wide[-1], 3, "transposed", bias=False)]
         else:  # a picture made by one convolution of an enlarged one is never sharp: half the channels at its own size
-            layers += doubled(params, given, size // 2, sides(4, size))
-            layers += [nn.Conv2d(max(1, params.channels // 2), 3, 3, 1, 1)]
+            last = max(1, params.channels // 2)
+            layers += [*doubled(params, given, [*wide, last]), nn.Conv2d(last, 3, 3, 1, 1)]
         self.layers = Conditioned(*layers, nn.Tanh())
 
     def forward(self, latent: torch.Tensor) -> torch.Tensor:
-        """float [n, latent] to float [n, 3, size, size] in [-1, 1]."""
+        """float [n, latent] to float [n, 3, height, width] in [-1, 1]."""
         pictures: torch.Tensor = self.layers(latent[:, : self.inputs, None, None], latent)
         return pictures
 
 
 class ConvDiscriminator(nn.Module):
-    """Halved by strided 4x4 convolutions down to 4x4, which one more makes a logit."""
+    """Halved by strided 4x4 convolutions down to a few pixels, which one more makes a logit."""
 
-    def __init__(self, model: ModelParams, size: int, outputs: int = 1) -> None:
+    def __init__(self, model: ModelParams, size: Size, outputs: int = 1) -> None:
         super().__init__()
-        layers, last = halved(model.discriminator, size, 4)
-        layers += [nn.Conv2d(last, outputs, 4, 1, 0, bias=model.discriminator.norm != "batch"), Outputs(outputs)]
+        first, *larger = stages(size)
+        layers, last = halved(model.discriminator, len(larger))
+        layers += [nn.Conv2d(last, outputs, first, 1, 0, bias=model.discriminator.norm != "batch"), Outputs(outputs)]
         self.layers = nn.Sequential(*layers)
         if model.discriminator.norm == "spectral":
             spectral_norm(self)
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        """float [n, 3, size, size] to logits float [n], or [n, outputs]."""
+        """float [n, 3, height, width] to logits float [n], or [n, outputs]."""
         logits: torch.Tensor = self.layers(pictures)
         return logits
 
 
-def doubled(params: GeneratorParams, condition: int, largest: int, at: Sequence[int]) -> list[nn.Module]:
-    """Norm and ReLU at the first of the sides ``at``, then doubled to each other with norm and ReLU.
+def doubled(params: GeneratorParams, condition: int, wide: Sequence[int]) -> list[nn.Module]:
+    """Norm and ReLU at the first of the widths ``wide``, then doubled to each other with norm and ReLU.
 
-    ``largest`` is the side that has ``params.channels``; ``condition`` the width of what a norm may be given.
+    ``condition`` is the width of what a norm may be given.
     """
-    wide = [max(1, width(params.channels, params.max_channels, largest, side)) for side in at]
     layers = _norm_and_relu(params, condition, wide[0])
     for before, after in pairwise(wide):
         layers += [doubling(before, after, params.upsample, bias=params.norm == "none")]
@@ -85,9 +86,9 @@ def _norm_and_relu(params: GeneratorParams, condition: int, channels: int) -> li
     return [*([norm] if norm else []), nn.ReLU(inplace=True)]
 
 
-def halved(params: DiscriminatorParams, size: int, last: int) -> tuple[list[nn.Module], int]:
-    """Strided convolutions from a picture to ``last`` pixels, with norm and LeakyReLU 0.2, and the channels there."""
-    wide = [width(params.channels, params.max_channels, size // 2, side) for side in reversed(sides(last, size // 2))]
+def halved(params: DiscriminatorParams, times: int) -> tuple[list[nn.Module], int]:
+    """So many strided convolutions of a picture, with norm and LeakyReLU 0.2, and the channels behind them."""
+    wide = widths(params.channels, params.max_channels, times)[::-1]
     layers: list[nn.Module] = []
     for number, (before, after) in enumerate(pairwise([3, *wide])):
         layers += [HalvingConv2d(before, after, bias=params.norm != "batch")]

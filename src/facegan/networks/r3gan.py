@@ -9,9 +9,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from facegan.networks.blocks import Outputs, Upsample, downsample, sides, width
+from facegan.networks.blocks import Outputs, Upsample, downsample, widths
 from facegan.networks.convolutions import grouped
 from facegan.params import ModelParams
+from facegan.sizes import Size, stages
 
 TAPS = (1, 2, 1)
 GROUP = 16  # channels a group of the 3x3 convolutions
@@ -19,13 +20,14 @@ EXPANSION = 2  # of the channels inside a block
 
 
 class R3Generator(nn.Module):
-    """A learned 4x4 basis scaled by a linear map of the latent, then blocks and doublings."""
+    """A learned basis of a few pixels scaled by a linear map of the latent, then blocks and doublings."""
 
-    def __init__(self, model: ModelParams, size: int, behind: int = 0) -> None:
+    def __init__(self, model: ModelParams, size: Size, behind: int = 0) -> None:
         super().__init__()
         params = model.generator
-        wide = [width(params.channels, params.max_channels, size, side) for side in sides(4, size)]
-        self.basis = nn.Parameter(torch.empty(wide[0], 4, 4))
+        sizes = stages(size)
+        wide = widths(params.channels, params.max_channels, len(sizes))
+        self.basis = nn.Parameter(torch.empty(wide[0], *sizes[0]))
         self.dense = nn.Linear(model.latent + behind, wide[0], bias=False)
         layers: list[nn.Module] = [_Block(wide[0])]
         for before, after in pairwise(wide):
@@ -34,28 +36,29 @@ class R3Generator(nn.Module):
         self.to_rgb = nn.Conv2d(wide[-1], 3, 1, bias=False)
 
     def forward(self, latent: torch.Tensor) -> torch.Tensor:
-        """float [n, latent] to float [n, 3, size, size], nearly all of it in [-1, 1]."""
+        """float [n, latent] to float [n, 3, height, width], nearly all of it in [-1, 1]."""
         pictures: torch.Tensor = self.to_rgb(self.layers(self.basis * self.dense(latent)[:, :, None, None]))
         return pictures
 
 
 class R3Discriminator(nn.Module):
-    """The generator's mirror: blocks and halvings, a depthwise 4x4 convolution and one linear map to the logit."""
+    """The generator's mirror: blocks and halvings, a weight for all that is left, one linear map to the logit."""
 
-    def __init__(self, model: ModelParams, size: int, outputs: int = 1) -> None:
+    def __init__(self, model: ModelParams, size: Size, outputs: int = 1) -> None:
         super().__init__()
         params = model.discriminator
-        wide = [width(params.channels, params.max_channels, size, side) for side in reversed(sides(4, size))]
+        sizes = stages(size)
+        wide = widths(params.channels, params.max_channels, len(sizes))[::-1]
         self.from_rgb = nn.Conv2d(3, wide[0], 1, bias=False)
         layers: list[nn.Module] = [_Block(wide[0])]
         for before, after in pairwise(wide):
             layers += [downsample(TAPS), _mixing(before, after), _Block(after)]
         self.layers = nn.Sequential(*layers)
-        self.pool = Pool(wide[-1])
+        self.pool = Pool(wide[-1], sizes[0])
         self.to_logit, self.outputs = nn.Linear(wide[-1], outputs, bias=False), Outputs(outputs)
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        """float [n, 3, size, size] to logits float [n], or [n, outputs]."""
+        """float [n, 3, height, width] to logits float [n], or [n, outputs]."""
         logits: torch.Tensor = self.outputs(self.to_logit(self.pool(self.layers(self.from_rgb(pictures)))))
         return logits
 
@@ -91,10 +94,10 @@ class GroupedConv2d(nn.Conv2d):
 
 
 class Pool(nn.Conv2d):
-    """float [n, c, 4, 4] to [n, c]: a weight for every pixel of every channel."""
+    """float [n, c, h, w] to [n, c]: a weight for every pixel of every channel."""
 
-    def __init__(self, channels: int) -> None:
-        super().__init__(channels, channels, 4, groups=channels, bias=False)
+    def __init__(self, channels: int, size: tuple[int, int]) -> None:
+        super().__init__(channels, channels, size, groups=channels, bias=False)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         return (features * self.weight[:, 0]).sum((2, 3))

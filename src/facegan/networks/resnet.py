@@ -1,8 +1,9 @@
-"""The residual networks of spectral normalisation (Miyato et al., 2018, appendix B.4), for any power-of-two size.
+"""The residual networks of spectral normalisation (Miyato et al., 2018, appendix B.4), for pictures of any size.
 
 ``channels`` are those at the picture's size.
 """
 
+import math
 from itertools import pairwise
 
 import torch
@@ -17,43 +18,44 @@ from facegan.networks.blocks import (
     generator_norm,
     resized,
     settle_spectral_norms,
-    sides,
     spectral_norm,
     weight_of,
-    width,
+    widths,
 )
 from facegan.params import GeneratorParams, ModelParams
+from facegan.sizes import Size, stages
 
 
 class ResNetGenerator(nn.Module):
-    """Latent to 4x4 by a fully connected layer, residual blocks that double, tanh at the end."""
+    """Latent to a few pixels by a fully connected layer, residual blocks that double, tanh at the end."""
 
-    def __init__(self, model: ModelParams, size: int, behind: int = 0) -> None:
+    def __init__(self, model: ModelParams, size: Size, behind: int = 0) -> None:
         super().__init__()
         params, given = model.generator, model.latent + behind
         self.inputs = first_inputs(model, behind)
-        wide = [width(params.channels, params.max_channels, size, side) for side in sides(4, size)]
-        self.first = wide[0]
-        self.dense = nn.Linear(self.inputs, 16 * wide[0])
+        sizes = stages(size)
+        wide = widths(params.channels, params.max_channels, len(sizes))
+        self.first = wide[0], *sizes[0]
+        self.dense = nn.Linear(self.inputs, math.prod(self.first))
         self.blocks = Conditioned(*(_Doubling(*pair, params, given) for pair in pairwise(wide)))
         norm = generator_norm(params.norm, wide[-1], given)
         last = [norm] if norm else []
         self.to_rgb = Conditioned(*last, nn.ReLU(inplace=True), nn.Conv2d(wide[-1], 3, 3, 1, 1), nn.Tanh())
 
     def forward(self, latent: torch.Tensor) -> torch.Tensor:
-        """float [n, latent] to float [n, 3, size, size] in [-1, 1]."""
-        features = self.blocks(self.dense(latent[:, : self.inputs]).view(-1, self.first, 4, 4), latent)
+        """float [n, latent] to float [n, 3, height, width] in [-1, 1]."""
+        features = self.blocks(self.dense(latent[:, : self.inputs]).view(-1, *self.first), latent)
         pictures: torch.Tensor = self.to_rgb(features, latent)
         return pictures
 
 
 class ResNetDiscriminator(nn.Module):
-    """Residual blocks that halve down to 4x4 and one more there, summed over the picture, one logit."""
+    """Residual blocks that halve down to a few pixels and one more there, summed over the picture, one logit."""
 
-    def __init__(self, model: ModelParams, size: int, outputs: int = 1) -> None:
+    def __init__(self, model: ModelParams, size: Size, outputs: int = 1) -> None:
         super().__init__()
         params = model.discriminator
-        wide = [width(params.channels, params.max_channels, size, side) for side in reversed(sides(4, size))]
+        wide = widths(params.channels, params.max_channels, len(stages(size)))[::-1]
         blocks = [_Halving(before, after, first=number == 0) for number, (before, after) in _numbered([3, *wide[1:]])]
         self.blocks = nn.Sequential(*blocks, _Keeping(wide[-1]), nn.ReLU())
         self.to_logit, self.outputs = nn.Linear(wide[-1], outputs), Outputs(outputs)
@@ -61,7 +63,7 @@ class ResNetDiscriminator(nn.Module):
             spectral_norm(self)
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        """float [n, 3, size, size] to logits float [n], or [n, outputs]."""
+        """float [n, 3, height, width] to logits float [n], or [n, outputs]."""
         logits: torch.Tensor = self.outputs(self.to_logit(self.blocks(pictures).sum((2, 3))))
         return logits
 

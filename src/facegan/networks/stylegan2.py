@@ -12,8 +12,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from facegan.networks.blocks import BLUR, Filter, Outputs, Upsample, downsample, sides, width
+from facegan.networks.blocks import BLUR, Filter, Outputs, Upsample, downsample, widths
 from facegan.params import ModelParams
+from facegan.sizes import Size, stages
 
 MAPPING_LAYERS, MAPPING_RATE = 4, 0.01
 GROUP = 4  # of the minibatch standard deviation
@@ -23,22 +24,23 @@ MEAN_KEPT = 0.998  # of the running mean of w, a step
 class StyleGenerator(nn.Module):
     """Latent to a style w, which modulates every convolution; a colour picture is added up over the sizes."""
 
-    def __init__(self, model: ModelParams, size: int, behind: int = 0) -> None:
+    def __init__(self, model: ModelParams, size: Size, behind: int = 0) -> None:
         super().__init__()
         params = model.generator
-        wide = [width(params.channels, params.max_channels, size, side) for side in sides(4, size)]
+        first, *larger = stages(size)
+        wide = widths(params.channels, params.max_channels, 1 + len(larger))
         self.mapping = Mapping(model.latent + behind, model.latent)
-        self.constant = nn.Parameter(torch.empty(1, wide[0], 4, 4))
-        self.first = _Layer(wide[0], wide[0], model.latent, 4, up=False)
+        self.constant = nn.Parameter(torch.empty(1, wide[0], *first))
+        self.first = _Layer(wide[0], wide[0], model.latent, first, up=False)
         self.blocks = nn.ModuleList()
         self.to_rgb = nn.ModuleList([_ToRGB(wide[0], model.latent)])
-        for side, (before, after) in zip(sides(8, size), pairwise(wide), strict=True):
-            self.blocks.append(_Block(before, after, model.latent, side))
+        for at, (before, after) in zip(larger, pairwise(wide), strict=True):
+            self.blocks.append(_Block(before, after, model.latent, at))
             self.to_rgb.append(_ToRGB(after, model.latent))
         self.upsample = Upsample()
 
     def forward(self, latent: torch.Tensor) -> torch.Tensor:
-        """float [n, latent] to float [n, 3, size, size], nearly all of it in [-1, 1]."""
+        """float [n, latent] to float [n, 3, height, width], nearly all of it in [-1, 1]."""
         w = self.mapping(latent)
         features = self.first(self.constant.expand(w.shape[0], -1, -1, -1), w)
         picture = self.to_rgb[0](features, w)
@@ -126,12 +128,12 @@ class _Layer(nn.Module):
 
     noise: torch.Tensor
 
-    def __init__(self, before: int, after: int, style: int, side: int, up: bool) -> None:
+    def __init__(self, before: int, after: int, style: int, at: tuple[int, int], up: bool) -> None:
         super().__init__()
         self.conv = ModulatedConv2d(before, after, 3, style, up)
         self.bias = nn.Parameter(torch.empty(after))
         self.strength = nn.Parameter(torch.empty(()))
-        self.register_buffer("noise", torch.empty(side, side))
+        self.register_buffer("noise", torch.empty(at))
 
     def forward(self, features: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
         features = self.conv(features, w)
@@ -143,10 +145,10 @@ class _Layer(nn.Module):
 
 
 class _Block(nn.Module):
-    def __init__(self, before: int, after: int, style: int, side: int) -> None:
+    def __init__(self, before: int, after: int, style: int, at: tuple[int, int]) -> None:
         super().__init__()
-        self.up = _Layer(before, after, style, side, up=True)
-        self.same = _Layer(after, after, style, side, up=False)
+        self.up = _Layer(before, after, style, at, up=True)
+        self.same = _Layer(after, after, style, at, up=False)
 
     def forward(self, features: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
         result: torch.Tensor = self.same(self.up(features, w), w)
@@ -165,20 +167,21 @@ class _ToRGB(nn.Module):
 
 
 class StyleDiscriminator(nn.Module):
-    """Residual blocks that halve down to 4x4, the minibatch standard deviation as a channel, two dense layers."""
+    """Residual blocks that halve to a few pixels, the minibatch standard deviation as a channel, two dense layers."""
 
-    def __init__(self, model: ModelParams, size: int, outputs: int = 1) -> None:
+    def __init__(self, model: ModelParams, size: Size, outputs: int = 1) -> None:
         super().__init__()
         params = model.discriminator
-        wide = [width(params.channels, params.max_channels, size, side) for side in reversed(sides(4, size))]
+        first, *larger = stages(size)
+        wide = widths(params.channels, params.max_channels, 1 + len(larger))[::-1]
         self.from_rgb = EqualConv2d(3, wide[0], 1)
         self.blocks = nn.ModuleList(_Residual(*pair) for pair in pairwise(wide))
         self.last = EqualConv2d(wide[-1] + 1, wide[-1], 3)
-        self.dense = EqualLinear(16 * wide[-1], wide[-1])
+        self.dense = EqualLinear(math.prod(first) * wide[-1], wide[-1])
         self.to_logit, self.outputs = EqualLinear(wide[-1], outputs), Outputs(outputs)
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        """float [n, 3, size, size] to logits float [n], or [n, outputs]."""
+        """float [n, 3, height, width] to logits float [n], or [n, outputs]."""
         features = _lrelu(self.from_rgb(pictures))
         for block in self.blocks:
             features = block(features)

@@ -15,6 +15,7 @@ from facegan.evaluation.reference import SCORING_SEED, reference
 from facegan.evaluation.scores import draw, feature_scores, protocol
 from facegan.exporting.shipped.generate import Generator
 from facegan.randomness import Inputs
+from facegan.sizes import height_and_width, in_words, size_of
 
 
 class Unscorable(FaceganError):
@@ -58,9 +59,9 @@ def held_out_report(model: Path, shards: Path, extractor: Extractor, generated: 
     )
     drawn = Inputs(generator.latent, labels.table).draw(generated, SCORING_SEED, "evaluate")
     fake = draw(_Exported(generator), drawn, extractor, n, _quietly)
-    size = fake.pictures.shape[1]
-    if size != manifest["size"]:
-        raise Unscorable(f"it draws pictures of {size} pixels, and those that are held out have {manifest['size']}")
+    (height, width), size = fake.pictures.shape[1:3], size_of(manifest)
+    if (height, width) != height_and_width(size):
+        raise Unscorable(f"it draws pictures of {height}x{width}, and those that are held out are {in_words(size)}")
     found = feature_scores(real, fake, extractor, SCORING_SEED)
     return found | {"protocol": protocol(real, fake, extractor, found, SCORING_SEED, digests)}
 

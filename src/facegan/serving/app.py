@@ -34,7 +34,8 @@ class Info(BaseModel):
     """What is in service."""
 
     model: str
-    size: int = Field(description="pixels")
+    height: int = Field(description="of a picture, in pixels")
+    width: int = Field(description="of a picture, in pixels")
     latent: int = Field(description="numbers of a latent")
     labels: dict[str, list[str]] = Field(description="the classes of every label that it knows")
 
@@ -163,7 +164,13 @@ def create_app(source: Source, limits: Limits) -> FastAPI:
     async def model() -> Info:
         """What is in service, and what it may be asked for."""
         now = source.model
-        return Info(model=now.name, size=now.size, latent=now.generator.latent, labels=now.generator.names)
+        return Info(
+            model=now.name,
+            height=now.height,
+            width=now.width,
+            latent=now.generator.latent,
+            labels=now.generator.names,
+        )
 
     @app.get("/health")
     async def health() -> dict[str, str]:

@@ -25,11 +25,12 @@ SHORTEST, LONGEST = 20.0, 600.0  # seconds until a version that could not be loa
 
 @dataclass(frozen=True)
 class Model:
-    """A generator that has drawn a picture, of ``size`` pixels, what it is called, and its card (Markdown)."""
+    """A generator that has drawn a picture, of ``height`` and ``width`` pixels, its name, and its card (Markdown)."""
 
     generator: Generator
     name: str
-    size: int
+    height: int
+    width: int
     card: str
 
     @classmethod
@@ -40,13 +41,13 @@ class Model:
             raise FaceganError(f"{name}: no generator.onnx there")
         try:
             generator = Generator(found[0], threads=1)  # requests are drawn side by side
-            size = generator.pictures(generator.latents(1, 0)).shape[1]
+            _, height, width, _ = generator.pictures(generator.latents(1, 0)).shape
         except Exception as error:  # ONNX Runtime has an exception class for every failure
             reason = one_line(error).replace(str(found[0]), found[0].name)  # the folder is a passing one
             raise FaceganError(f"{name} cannot be loaded: {reason}") from error
         card = found[0].with_name("MODEL_CARD.md")
         text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""
-        return cls(generator, name, size, text)
+        return cls(generator, name, height, width, text)
 
 
 class Source:

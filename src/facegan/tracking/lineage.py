@@ -13,6 +13,7 @@ from facegan.errors import FaceganError
 from facegan.files import json_digest, read_json, sha256, tree_digest, write_json
 from facegan.params import Params
 from facegan.params_yaml import flatten
+from facegan.sizes import Size, in_words
 
 SPEC = "run.json"
 _PACKAGES = ("torch", "torchvision", "numpy", "pillow", "safetensors", "onnx", "onnxruntime", "dvc", "mlflow")
@@ -52,10 +53,11 @@ class RunSpec:
     attempt: str
 
     @classmethod
-    def of(cls, params: Params, training: str, size: int, attempt: str, tags: dict[str, str]) -> Self:
+    def of(cls, params: Params, training: str, size: Size, attempt: str, tags: dict[str, str]) -> Self:
         lineage = lineage_key(training, params)
         keys = {"facegan.lineage": lineage, "facegan.training_key": training}
-        name = f"{params.model.network} {size}px {lineage[:8]}"  # no recipe's name
+        pixels = str(size) if isinstance(size, int) else in_words(size)
+        name = f"{params.model.network} {pixels}px {lineage[:8]}"  # no recipe's name
         return cls(lineage, name, flatten(params.of_run()), {**keys, **tags}, attempt)
 
     def write(self, folder: Path) -> None:

@@ -1,6 +1,6 @@
 """DiffAugment (Zhao et al., 2020): differentiable changes to every picture that the discriminator sees.
 
-Pictures are float [n, 3, s, s]; each entry of ``AUGMENTATIONS`` takes them with one row of uniform numbers in [0, 1)
+Pictures are float [n, 3, h, w]; each entry of ``AUGMENTATIONS`` takes them with one row of uniform numbers in [0, 1)
 a picture, and is applied in the order of the table. All sums are in one order: the same bits every time.
 """
 
@@ -23,15 +23,14 @@ def color(pictures: Tensor, uniform: Tensor) -> Tensor:
 
 def translation(pictures: Tensor, uniform: Tensor) -> Tensor:
     """Moved by up to an eighth of the side both ways, in whole pixels, gray (0) where nothing is."""
-    down, right = (_shift(pictures.shape[-1], column) for column in uniform[:, :2].unbind(1))
+    down, right = (_shift(side, uniform[:, place]) for place, side in enumerate(pictures.shape[2:]))
     # As products of matrices: a gather's gradient would be added up in any order on a GPU.
     return down[:, None] @ pictures @ right[:, None].mT
 
 
 def cutout(pictures: Tensor, uniform: Tensor) -> Tensor:
-    """A square of half the side set to gray (0), its middle anywhere in the picture."""
-    side = pictures.shape[-1]
-    inside = [_within(side, column) for column in uniform[:, :2].unbind(1)]
+    """A part of half the sides set to gray (0), its middle anywhere in the picture."""
+    inside = [_within(side, uniform[:, place]) for place, side in enumerate(pictures.shape[2:])]
     hole = inside[0][:, :, None] & inside[1][:, None, :]
     return pictures * ~hole[:, None]
 

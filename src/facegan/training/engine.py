@@ -12,6 +12,7 @@ from facegan.data.stored import Pictures
 from facegan.errors import FaceganError
 from facegan.params import ModelParams, TrainParams
 from facegan.sharing import ALONE, Agreement, Processes
+from facegan.sizes import Size
 from facegan.training.draws import Draws
 from facegan.training.reading import kept_on
 from facegan.training.schedule import images_in
@@ -69,7 +70,8 @@ class Engine:
 
     def __post_init__(self) -> None:
         self.images = kept_on(self.device, self.images)
-        self.size = self.images.shape[1]
+        height, width = self.images.shape[1:3]
+        self.size: Size = height if height == width else (height, width)
         self.plan = Plan.of(self.train, len(self.images))
         self.per_step = self.train.images_per_step
         self.parts = Microbatches(self.train.batch, self.train.arithmetic_batch, self.processes)

@@ -14,6 +14,7 @@ from torch import nn
 from facegan.files import write_atomic
 from facegan.networks import build_discriminator, build_generator, initialise
 from facegan.params import ModelParams, TrainParams
+from facegan.sizes import Size
 from facegan.training.judge import Judgement
 
 Tensors = dict[str, torch.Tensor]
@@ -57,7 +58,7 @@ class TrainingState:
         cls,
         model: ModelParams,
         train: TrainParams,
-        size: int,
+        size: Size,
         classes: Sequence[int],
         seed: int,
         rows: int,

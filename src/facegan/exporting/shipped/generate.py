@@ -21,7 +21,7 @@ OUT = Path("grid.png")
 
 
 class Generator:
-    """The ONNX generator: latents float32 [n, latent] to pictures uint8 [n, size, size, 3].
+    """The ONNX generator: latents float32 [n, latent] to pictures uint8 [n, height, width, 3].
 
     ``names`` has the classes of every label that it knows; most know none. ``threads`` draw a batch, 0 is every core.
     """
@@ -58,7 +58,7 @@ class Generator:
         return np.array(list(numbers.values()), np.int64)
 
     def pictures(self, latents: np.ndarray, labels: "np.ndarray | None" = None, batch: int = 64) -> np.ndarray:
-        """uint8 [n, size, size, 3]; ``labels`` int64 [n, columns] or [columns], any class without."""
+        """uint8 [n, height, width, 3]; ``labels`` int64 [n, columns] or [columns], any class without."""
         given = np.broadcast_to(-1 if labels is None else labels, (len(latents), len(self.names))).astype(np.int64)
         parts = []
         for start in range(0, len(latents), batch):
