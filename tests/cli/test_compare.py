@@ -147,8 +147,8 @@ def test_a_run_compared_alone_has_no_parameter_that_differs(runs: list[str], fac
 
 
 def test_a_beginning_of_several_names_is_refused_and_they_are_named(runs: list[str], facegan: Command) -> None:
-    error = facegan("compare", "conv 32px").error
-    assert "'conv 32px' fits 2 runs" in error
+    error = facegan("compare", "conv 40x32px").error
+    assert "'conv 40x32px' fits 2 runs" in error
     assert all(name in error and run_id(name)[:8] in error for name in runs)
     assert not Path("compare.html").exists()
 

@@ -37,7 +37,7 @@ def test_a_machine_that_has_all_is_ok(project: Project, facegan: Command) -> Non
     assert {"python", "torch", "device", "disk", "project", "tools", "params.yaml", "mlflow"} <= set(found)
     assert not [name for name, (level, _) in found.items() if level == "fail"]
     assert found["project"] == ("ok", str(project.root))
-    assert "synthetic pictures, 32 pixels" in found["params.yaml"][1]
+    assert "synthetic pictures, 40x32" in found["params.yaml"][1]
     assert not (project.root / "mlflow.db").exists()  # looking makes nothing
 
 

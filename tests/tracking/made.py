@@ -229,7 +229,7 @@ def damaged_folder(folder: Path, damage: str) -> None:
 def spec(lineage: str = "a" * 64, attempt: str | None = None, **tags: str) -> RunSpec:
     keys = {"facegan.lineage": lineage, "facegan.training_key": "b" * 64}
     params = {"seed": 1, "train.batch": 8, "data.limit": None}
-    return RunSpec(lineage, f"conv 32px {lineage[:8]}", params, keys | tags, attempt or lineage[:32])
+    return RunSpec(lineage, f"conv 40x32px {lineage[:8]}", params, keys | tags, attempt or lineage[:32])
 
 
 class MlflowServer:

@@ -11,6 +11,7 @@ from pathlib import Path
 from facegan.errors import FaceganError
 from facegan.repository.project import Project
 from facegan.repository.running import add_json, as_json
+from facegan.sizes import in_words
 from facegan.tracking.errors import one_line, redact
 
 Finding = tuple[str, str, str]  # "ok" | "note" | "fail", what was looked at, what was found
@@ -90,7 +91,7 @@ def _project() -> Iterator[Finding]:
     yield (
         "ok",
         "params.yaml",
-        f"{params.data.source} pictures, {params.preprocess.size} pixels, {params.train.duration}",
+        f"{params.data.source} pictures, {in_words(params.preprocess.size)}, {params.train.duration}",
     )
 
 
