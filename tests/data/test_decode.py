@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageOps
 
-from facegan.data.decode import MAX_PIXELS, Rejected, decode
+from facegan.data.decode import FILTERS, MAX_PIXELS, Rejected, decode, fit
 from facegan.params import Params, PreprocessParams
 
 Encode = Callable[..., bytes]
@@ -449,3 +449,22 @@ def test_memory_that_cannot_be_had_is_a_reason(
     content = encode(Image.new("RGB", (64, 64)))
     monkeypatch.setattr("PIL.ImageFile.ImageFile.load", no_memory)
     assert reason(content, square) == "too many pixels"
+
+
+@given(
+    given_size=st.tuples(st.integers(20, 200), st.integers(20, 200)),
+    wanted=st.sampled_from([(64, 32), (32, 48), (40, 32), (32, 40)]),
+)
+def test_what_is_not_square_is_cropped_in_the_middle_to_that_shape(
+    given_size: tuple[int, int], wanted: tuple[int, int], square: PreprocessParams
+) -> None:
+    """As Pillow's own ``fit`` has it, of a picture that is smooth."""
+    width, height = given_size
+    across, down = np.meshgrid(np.linspace(0, 255, width), np.linspace(0, 255, height))
+    picture = Image.fromarray(np.stack([across, down, (across + down) / 2], 2).astype(np.uint8))
+    params = square.model_copy(update={"size": wanted})
+    image, enlarged = fit(picture, params)
+    assert image.shape == (*wanted, 3)
+    expected = ImageOps.fit(picture, (wanted[1], wanted[0]), FILTERS[params.filter])
+    assert np.abs(image.astype(int) - np.asarray(expected)).mean() < 4
+    assert enlarged == (max(wanted[0] / height, wanted[1] / width) > 1)
