@@ -18,7 +18,7 @@ from facegan.evaluation.reference import SCORING_SEED, reference
 from facegan.evaluation.report import write_report
 from facegan.evaluation.suite import Real, evaluate_generator
 from facegan.exporting.model import LAST, judge_name, load_trained
-from facegan.files import new_folder, write_json
+from facegan.files import json_digest, new_folder, sha256, write_json
 from facegan.progress import progress
 from facegan.repository.distributed import device_of, several
 from facegan.repository.project import REPORTS, SHARDS, TRAINED, Project
@@ -36,11 +36,15 @@ def _evaluate(project: Project, processes: Processes) -> None:
     params = project.params()
     device = choose_device(device_of(processes))
     compute = Compute(device, processes)
+    environment = f"{describe(device)}, {torch.get_num_threads()} threads, torch {torch.__version__}"
     make_deterministic(device)
     extractor = build_extractor(params.evaluate, project.home, device)
     network, config = load_trained(project.root / TRAINED)
     network.to(device)
     manifest = read_manifest(project.root / SHARDS)
+    weights = [sha256(path) for path in sorted((project.root / TRAINED).glob("generator*.safetensors"))]
+    about = [params.model_dump(mode="json"), manifest, config, weights, environment, project.code("evaluate")]
+    processes.agree("evaluation", json_digest(about))
     sets = [load_split(project.root / SHARDS, split) for split in SPLITS]
     labels = [Labels.of(part, names=config["labels"], manifest=manifest) for part in sets]
     real = Real(sets[0].images, sets[1].images, labels[0], labels[1], manifest)
@@ -52,7 +56,6 @@ def _evaluate(project: Project, processes: Processes) -> None:
     try:
         with progress(None, count + generated, "evaluate", hidden=processes.rank > 0) as bar:
             everything = load_split(project.root / SHARDS, *SPLITS).images
-            environment = f"{describe(device)}, {torch.get_num_threads()} threads, torch {torch.__version__}"
             cache, told = project.state / "cache", bar.update
             held = reference(everything, extractor, n, SCORING_SEED, cache, real.digests, environment, told, processes)
             done = evaluate_generator(

@@ -19,7 +19,7 @@ from facegan.data.batches import BatchSequence, to_network, to_uint8
 from facegan.data.manifest import SPLITS, read_manifest
 from facegan.data.pictures import PictureSet
 from facegan.data.shards import write_shards
-from facegan.data.stored import in_parts, load_split
+from facegan.data.stored import Chosen, in_parts, load_split
 from facegan.errors import FaceganError
 from facegan.params import Params, PreprocessParams
 
@@ -109,6 +109,22 @@ def test_places_beyond_the_set_are_an_error(several: Path) -> None:
     for place in (len(pictures), -1):
         with pytest.raises(IndexError, match="pictures"):
             pictures[torch.tensor([0, place])]
+    for places in (
+        torch.ones(len(pictures), dtype=torch.bool),
+        torch.tensor(0),
+        torch.zeros((2, 2), dtype=torch.int64),
+    ):
+        with pytest.raises(IndexError, match="places should be int64"):
+            pictures[places]
+
+
+def test_pictures_that_were_chosen_are_those_of_the_set(several: Path) -> None:
+    whole = in_memory(several, *SPLITS)
+    places = torch.tensor([50, 3, 3, 17, 8])
+    chosen = Chosen(load_split(several, *SPLITS).images, places)
+    assert chosen.shape == (5, SIDE, SIDE, 3) and len(chosen) == 5
+    assert torch.equal(chosen[1:4], whole[places[1:4]])
+    assert torch.equal(chosen[torch.tensor([4, 0])], whole[places[[4, 0]]])
 
 
 def test_several_threads_read_at_once(several: Path) -> None:
@@ -125,7 +141,9 @@ def test_a_read_that_is_cut_short_goes_on(several: Path, monkeypatch: pytest.Mon
     assert torch.equal(pictures[:9], in_memory(several, "train")[:9])
 
 
-@pytest.mark.parametrize("damage", ["missing", "cut", "text", "fewer pictures", "other pictures"])
+@pytest.mark.parametrize(
+    "damage", ["missing", "cut", "text", "fewer pictures", "other pictures", "floats", "fewer labels"]
+)
 def test_a_damaged_shard_is_named_with_what_to_do(damage: str, folder: Path) -> None:
     (shard,) = read_manifest(folder)["shards"]
     path = folder / shard["file"]
@@ -138,8 +156,12 @@ def test_a_damaged_shard_is_named_with_what_to_do(damage: str, folder: Path) -> 
             path.write_text("no tensors")
         case "fewer pictures":
             save_file({name: values[:9].contiguous() for name, values in load_file(path).items()}, path)
-        case _:
+        case "other pictures":
             save_file(load_file(path) | {"images": torch.zeros((10, 16, 64, 3), dtype=torch.uint8)}, path)
+        case "floats":
+            save_file(load_file(path) | {"images": torch.zeros((10, 32, 32, 3))}, path)
+        case _:
+            save_file(load_file(path) | {"label.hair": torch.zeros(4, dtype=torch.int32)}, path)
     with pytest.raises(FaceganError) as caught:
         load_split(folder, "train")
     is_told(str(caught.value), shard["file"])

@@ -60,6 +60,14 @@ def test_it_is_close_to_that_of_all_pictures() -> None:
     assert found.mean > 0.5
 
 
+def test_the_error_does_not_depend_on_how_many_rows_are_looked_at_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = torch.Generator().manual_seed(3)
+    x, y = (torch.randn(60, 6, generator=source) for _ in range(2))
+    whole = kernel_distance(x, y, 1).error
+    monkeypatch.setattr("facegan.evaluation.kernel.ROWS", 7)
+    assert kernel_distance(x, y, 1).error == pytest.approx(whole, rel=1e-9)
+
+
 def test_it_is_zero_on_average_for_one_distribution() -> None:
     """Unbiased: over many draws the mean is zero within its error, and some values are below zero."""
     source = torch.Generator().manual_seed(1)

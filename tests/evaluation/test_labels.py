@@ -86,3 +86,14 @@ def test_classes_with_enough_pictures_are_scored_against_their_own(tmp_path: Pat
         assert abs(row["kid"]["value"] - row["kid"]["floor"]) < 4 * row["kid"]["std"]
     swapped = class_scores(held, means(fake), 1 - asked, labels, 1)
     assert all(row["kid"]["value"] > 10 * abs(row["kid"]["floor"]) + 1 for row in swapped)
+
+
+def test_parts_of_a_batch_teach_what_the_batch_teaches(monkeypatch: pytest.MonkeyPatch) -> None:
+    images, labels = noise(64, 1, 32), Labels({"hair": ["red", "blue"]}, torch.arange(64)[:, None] % 3 - 1)
+    monkeypatch.setattr("facegan.evaluation.labels.STEPS", 3)
+    networks = []
+    for parts in (1, 4):
+        monkeypatch.setattr("facegan.evaluation.labels.PARTS", parts)
+        networks.append(train_classifier(images, labels, 1))
+    for whole, shared in zip(*(network.parameters() for network in networks), strict=True):
+        torch.testing.assert_close(whole, shared, rtol=1e-3, atol=1e-4)

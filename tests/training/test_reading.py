@@ -69,6 +69,17 @@ def test_every_update_is_read_once_and_ahead_of_the_one_that_asks() -> None:
     assert sorted(pictures.read) == ahead
 
 
+def test_the_pictures_that_a_generator_is_paired_with_are_read_once_and_ahead(tiny: Tiny) -> None:
+    """It asks once a step, whatever the number of the discriminator's updates."""
+    pictures = Counted(tiny.images)
+    train = tiny.train(batch=4, discriminator_steps=3)
+    draws = Draws(pictures, Labels.none(len(pictures)).table, 8, train, 1, CPU)
+    for step in range(5):
+        draws.opposite(3 * step + 2)
+    draws._opposite._thread.shutdown()  # type: ignore[union-attr]
+    assert len(pictures.read) == 6
+
+
 def test_no_more_than_two_updates_are_held() -> None:
     pictures = Counted(torch.zeros(400, 1, 1, 1, dtype=torch.uint8))
     read = Reader(pictures, lambda number: torch.arange(number * 4, number * 4 + 4), CPU)
@@ -82,6 +93,8 @@ def test_what_is_wrong_with_a_shard_stops_the_step_that_needs_it(tiny: Tiny, tmp
     train = tiny.train(batch=8)
     draws = Draws(pictures, Labels.none(len(pictures)).table, 8, train, 1, CPU)
     draws.real(0)
+    for read in draws._real._reads.values():
+        read.result()
     for path in (tmp_path / "shards").glob("*.safetensors"):
         path.unlink()
     draws.real(1)  # read before

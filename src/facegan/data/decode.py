@@ -1,4 +1,4 @@
-"""One encoded picture to one uint8 square, or the reason why not."""
+"""One encoded picture to uint8 of one size, or the reason why not."""
 
 import hashlib
 import io

@@ -61,7 +61,9 @@ class StoredPictures:
         if isinstance(places, slice):
             wanted = np.arange(*places.indices(len(self)))
         else:
-            wanted = places.cpu().numpy().astype(np.int64)
+            wanted = places.cpu().numpy()
+            if wanted.ndim != 1 or wanted.dtype == np.bool_:
+                raise IndexError(f"places should be int64 [m], not {places.dtype} {list(places.shape)}")
             if len(wanted) and (wanted.min() < 0 or wanted.max() >= len(self)):
                 raise IndexError(f"there are {len(self)} pictures, and not all of {places} are among them")
         images = torch.empty((len(wanted), *self.shape[1:]), dtype=torch.uint8)
@@ -86,6 +88,20 @@ class StoredPictures:
                     if not got:
                         raise EOFError("it ends too early")
                     done += got
+
+
+class Chosen:
+    """The pictures at ``places`` int64 [m] of others, read when they are asked for."""
+
+    def __init__(self, pictures: Pictures, places: torch.Tensor) -> None:
+        self._pictures, self._places = pictures, places
+        self.shape = torch.Size([len(places), *pictures.shape[1:]])
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, places: torch.Tensor | slice, /) -> torch.Tensor:
+        return self._pictures[self._places[places]]
 
 
 @dataclass(frozen=True)
@@ -116,14 +132,17 @@ def load_split(folder: Path, *splits: str) -> ImageSet:
                 continue
             path = folder / entry["file"]
             with _named(path), safe_open(path, "pt") as tensors:
-                if tuple(tensors.get_slice("images").get_shape()) != (entry["count"], *shape):
+                images, columns = tensors.get_slice("images"), {"index": index}
+                columns |= {f"label.{column}": values for column, values in labels.items()}
+                if (images.get_dtype(), tuple(images.get_shape())) != ("U8", (entry["count"], *shape)):
                     raise ValueError("it does not hold the pictures that the manifest says")
-                index.append(tensors.get_tensor("index"))
-                for column, values in labels.items():
-                    values.append(tensors.get_tensor(f"label.{column}"))
+                for name, parts in columns.items():
+                    parts.append(tensors.get_tensor(name))
+                    if parts[-1].shape != (entry["count"],):
+                        raise ValueError(f"{name} is not of as many pictures as it holds")
                 shards.append(_Shard(path, _offset(path), entry["count"]))
-    columns = {column: torch.cat(values) for column, values in labels.items()}
-    return ImageSet(StoredPictures(shards, shape), torch.cat(index), columns)
+    tables = {column: torch.cat(values) for column, values in labels.items()}
+    return ImageSet(StoredPictures(shards, shape), torch.cat(index), tables)
 
 
 def _offset(path: Path) -> int:
@@ -139,5 +158,7 @@ def _named(path: Path) -> Iterator[None]:
     """Whatever is wrong with the shard becomes one line."""
     try:
         yield
+    except PermissionError:
+        raise
     except (OSError, EOFError, RuntimeError, SafetensorError, ValueError) as error:
         raise FaceganError(f"{path} is damaged: {error}; run `dvc repro --force preprocess`") from error

@@ -56,12 +56,18 @@ def manifold_scores(real: torch.Tensor, fake: torch.Tensor, compute: Compute = H
             "covered": distances.min(1).values <= radii_density[part],
         }
 
-    found = list(compute.processes.share(in_steps(len(real), _step(len(fake))), work))
+    inside, balls = torch.zeros(len(fake), dtype=torch.bool), torch.zeros(len(fake), dtype=torch.int64)
+    recalled, covered = [], []
+    for part in compute.processes.share(in_steps(len(real), _step(len(fake))), work):
+        inside |= part["inside"]
+        balls += part["balls"]
+        recalled.append(part["recalled"])
+        covered.append(part["covered"])
     return {
-        "precision": Share.of(torch.stack([part["inside"] for part in found]).any(0)),
-        "recall": Share.of(torch.cat([part["recalled"] for part in found])),
-        "density": Share.of(torch.stack([part["balls"] for part in found]).sum(0).double() / K_DENSITY),
-        "coverage": Share.of(torch.cat([part["covered"] for part in found])),
+        "precision": Share.of(inside),
+        "recall": Share.of(torch.cat(recalled)),
+        "density": Share.of(balls.double() / K_DENSITY),
+        "coverage": Share.of(torch.cat(covered)),
     }
 
 

@@ -1,4 +1,5 @@
-"""DCGANs that begin and end in fully connected layers, as those of the Keras examples: at 8x8 instead of 4x4.
+"""DCGANs that begin and end in fully connected layers, as those of the Keras examples: 8x8 for 64 pixels, where others
+have 4x4.
 
 The generator's last layer is a convolution at the picture's size, where it has ``channels``; the discriminator's
 ``channels`` are those of its first layer.
@@ -16,7 +17,7 @@ from facegan.sizes import Size, stages
 
 
 class DenseGenerator(nn.Module):
-    """Latent to 8x8 by a fully connected layer, doubled up to the picture's size, tanh at the end."""
+    """Latent to 8x8 or a few more by a fully connected layer, doubled up to the picture's size, tanh at the end."""
 
     def __init__(self, model: ModelParams, size: Size, behind: int = 0) -> None:
         super().__init__()
@@ -39,7 +40,7 @@ class DenseGenerator(nn.Module):
 
 
 class DenseDiscriminator(nn.Module):
-    """Halved by strided 4x4 convolutions down to 8x8, then fully connected to one logit."""
+    """Halved by strided 4x4 convolutions down to 8x8 or a few more, then fully connected to one logit."""
 
     def __init__(self, model: ModelParams, size: Size, outputs: int = 1) -> None:
         super().__init__()

@@ -21,7 +21,7 @@ class HalvingConv2d(nn.Conv2d):
         super().__init__(channels_in, channels_out, 4, 2, 1, bias=bias)
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        if not _by_product(pictures, pictures.shape[-1]):
+        if not _by_product(pictures, max(pictures.shape[2:])):
             return super().forward(pictures)
         with torch.autocast("cpu", enabled=False):
             return _shifted(_Halve.apply(pictures.bfloat16(), self.weight.bfloat16()), self.bias)
@@ -34,7 +34,7 @@ class DoublingConv2d(nn.ConvTranspose2d):
         super().__init__(channels_in, channels_out, 4, 2, 1, bias=bias)
 
     def forward(self, pictures: torch.Tensor, output_size: list[int] | None = None) -> torch.Tensor:
-        if not _by_product(pictures, 2 * pictures.shape[-1]):
+        if not _by_product(pictures, 2 * max(pictures.shape[2:])):
             return super().forward(pictures)
         with torch.autocast("cpu", enabled=False):
             return _shifted(_Double.apply(pictures.bfloat16(), self.weight.bfloat16()), self.bias)

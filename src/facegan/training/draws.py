@@ -40,9 +40,9 @@ class Draws:
         count, batch = len(self.images), self.train.batch
         self._batches = BatchSequence(count, batch, self.seed)
         opposite = BatchSequence(count, batch, derived_seed(self.seed, "opposite"))
-        self._real, self._opposite = (
-            Reader(self.images, sequence.indices, self.device) for sequence in (self._batches, opposite)
-        )
+        self._real = Reader(self.images, self._batches.indices, self.device)
+        # The generator asks once a step, with the number of the discriminator's last update.
+        self._opposite = Reader(self.images, opposite.indices, self.device, self.train.discriminator_steps)
 
     def real(self, number: int, rows: slice = ALL) -> torch.Tensor:
         """The pictures of an update of the discriminator: float [batch, 3, size, size] in [-1, 1]."""

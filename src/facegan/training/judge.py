@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from facegan.data.stored import Pictures
+from facegan.data.stored import Chosen, Pictures
 from facegan.errors import FaceganError
 from facegan.evaluation.comparison import badness, error
 from facegan.evaluation.extractor import Extractor
@@ -48,7 +48,8 @@ def build_judge(
     At most 10,000 of them are looked at. The latents are not those that `evaluate` draws. Raises FaceganError for a
     network that cannot be used; the judge raises ValueError for pictures that cannot be scored.
     """
-    chosen = images[torch.randperm(len(images), generator=random_generator(seed, "judge"))[:MOST]]
+    places = torch.randperm(len(images), generator=random_generator(seed, "judge"))[:MOST]
+    chosen = Chosen(images, places)
     name, measure = _measure(judge, chosen, root, device)
     drawn = inputs.draw(PICTURES, seed, "judge")
 
@@ -60,7 +61,7 @@ def build_judge(
     return judged
 
 
-def _measure(judge: str | OnnxJudge, chosen: torch.Tensor, root: Path, device: torch.device) -> tuple[str, Measure]:
+def _measure(judge: str | OnnxJudge, chosen: Pictures, root: Path, device: torch.device) -> tuple[str, Measure]:
     """The name of the score, and how it is taken."""
     if isinstance(judge, OnnxJudge):
         from facegan.evaluation.onnx_network import onnx_extractor  # ONNX Runtime takes a second to import
@@ -85,7 +86,7 @@ def _measure(judge: str | OnnxJudge, chosen: torch.Tensor, root: Path, device: t
     return judge, _in_space(judge, chosen, extractor, Compute(device))
 
 
-def _in_space(name: str, chosen: torch.Tensor, extractor: Extractor, compute: Compute) -> Measure:
+def _in_space(name: str, chosen: Pictures, extractor: Extractor, compute: Compute) -> Measure:
     """The score ``name`` in the space of ``extractor``."""
     count = len(chosen)  # not the pictures: what follows would keep them
     n = min(PICTURES, count // 2)

@@ -9,7 +9,7 @@ from facegan.data.stored import Pictures
 from facegan.training.device import upload
 
 DEVICE_SHARE = 0.5  # of the memory of a GPU that is free, for the pictures
-PART = 4096  # pictures that are moved at once
+PART = 64 * 2**20  # bytes that are moved at once
 
 
 def kept_on(device: torch.device, pictures: Pictures) -> Pictures:
@@ -22,19 +22,22 @@ def kept_on(device: torch.device, pictures: Pictures) -> Pictures:
     if pictures.shape.numel() > DEVICE_SHARE * free:
         return pictures
     kept = torch.empty(pictures.shape, dtype=torch.uint8, device=device)
-    for start in range(0, len(pictures), PART):
-        kept[start : start + PART] = upload(pictures[start : start + PART], device)
+    step = max(1, PART // pictures.shape[1:].numel())
+    for start in range(0, len(pictures), step):
+        kept[start : start + step] = pictures[start : start + step].to(device)
     return kept
 
 
 class Reader:
     """The pictures of update 0, 1, ... of a sequence whose ``places`` int64 [batch] are a function of the number.
 
-    What is asked for once is likely to be asked for of the next update too: it is read meanwhile.
+    What is asked for once is likely to be asked for again ``stride`` updates later: it is read meanwhile.
     """
 
-    def __init__(self, pictures: Pictures, places: Callable[[int], torch.Tensor], device: torch.device) -> None:
-        self._pictures, self._places, self._device = pictures, places, device
+    def __init__(
+        self, pictures: Pictures, places: Callable[[int], torch.Tensor], device: torch.device, stride: int = 1
+    ) -> None:
+        self._pictures, self._places, self._device, self._stride = pictures, places, device, stride
         self._reads: dict[tuple[int, int | None, int | None], Future[torch.Tensor]] = {}
         self._thread = None if isinstance(pictures, torch.Tensor) else ThreadPoolExecutor(1, "pictures")
 
@@ -43,8 +46,9 @@ class Reader:
         if self._thread is None:
             return self._pictures[upload(self._places(number)[rows], self._device)]
         read = self._begun(number, rows)
-        self._begun(number + 1, rows)
-        self._reads = {key: value for key, value in self._reads.items() if key[0] in (number, number + 1)}
+        self._begun(number + self._stride, rows)
+        kept = (number, number + self._stride)
+        self._reads = {key: value for key, value in self._reads.items() if key[0] in kept}
         return upload(read.result(), self._device)
 
     def _begun(self, number: int, rows: slice) -> Future[torch.Tensor]:
