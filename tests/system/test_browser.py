@@ -56,7 +56,7 @@ def test_mlflow_shows_the_run_its_curves_and_its_grids_over_time(finished: Clone
 
 def scroll_to(page: Page, wanted: Locator) -> None:
     """MLflow draws a chart when it comes into view."""
-    for _ in range(100):
+    for _ in range(300):
         if wanted.count():
             return
         page.mouse.wheel(0, 600)
