@@ -12,6 +12,7 @@ from urllib3.util.retry import Retry
 from cli.running import Command
 from facegan.files import read_json
 from facegan.repository.project import RAW, SHARDS, TRAINED, Project
+from facegan.sizes import size_of
 from facegan.tracking.feed import set_aside, unsent
 from facegan.tracking.lineage import RunSpec
 from facegan.tracking.view import MlflowClient, find_run
@@ -29,7 +30,7 @@ def test_the_run_of_the_outputs_is_in_mlflow_and_named(finished: Project, facega
     ended = facegan("record")
     assert ended.code == 0, ended
     config = read_json(finished.root / TRAINED / "config.json")
-    expected = RunSpec.of(finished.params(), config["training_key"], 32, "", {})
+    expected = RunSpec.of(finished.params(), config["training_key"], size_of(config), "", {})
     run = find_run(finished.server(), expected.lineage)
     assert run is not None
     assert run.info.run_id in ended.out and expected.name in ended.out and "facegan" in ended.out
@@ -94,7 +95,9 @@ def test_a_damaged_backlog_does_not_keep_the_run_of_these_outputs_out_of_mlflow(
     damaged_folder(finished.state / "outbox/other-1", damage)
     ended = facegan("record")
     config = read_json(finished.root / TRAINED / "config.json")
-    run = find_run(finished.server(), RunSpec.of(finished.params(), config["training_key"], 32, "", {}).lineage)
+    run = find_run(
+        finished.server(), RunSpec.of(finished.params(), config["training_key"], size_of(config), "", {}).lineage
+    )
     assert run is not None and run.info.status == "FINISHED"
     assert ended.code == 0 or ended.error
 

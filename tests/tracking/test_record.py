@@ -14,6 +14,7 @@ from mlflow.exceptions import MlflowException
 
 from facegan.files import read_json, sha256
 from facegan.repository.project import EXPORTED, RAW, REPORTS, SHARDS, TRAINED, Project
+from facegan.sizes import size_of
 from facegan.tracking import record as module
 from facegan.tracking.lineage import RunSpec
 from facegan.tracking.record import Outputs, record
@@ -28,7 +29,9 @@ def outputs(root: Path) -> Outputs:
 @pytest.fixture
 def run_spec(project_root: Path) -> RunSpec:
     config = read_json(project_root / TRAINED / "config.json")
-    return RunSpec.of(Project(project_root, project_root).params(), config["training_key"], 32, "made here", {})
+    return RunSpec.of(
+        Project(project_root, project_root).params(), config["training_key"], size_of(config), "made here", {}
+    )
 
 
 def recorded(server: Server, spec: RunSpec, root: Path, changes: str = "") -> str:
