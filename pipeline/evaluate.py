@@ -17,7 +17,7 @@ from facegan.evaluation.metrics import scores_of
 from facegan.evaluation.reference import SCORING_SEED, reference
 from facegan.evaluation.report import write_report
 from facegan.evaluation.suite import Real, evaluate_generator
-from facegan.exporting.model import LAST, judge_name, load_trained
+from facegan.exporting.model import LAST, judge_score, load_trained
 from facegan.files import json_digest, new_folder, sha256, write_json
 from facegan.progress import progress
 from facegan.repository.distributed import device_of, several
@@ -69,7 +69,7 @@ def _evaluate(project: Project, processes: Processes) -> None:
     if config["last"]["images"] != config["best"]["images"]:
         network, _ = load_trained(project.root / TRAINED, LAST)
         network.to(device)
-        judge = judge_name(config)
+        judge = judge_score(config)
         last = score_last(network, params.model.latent, real, held, extractor, generated, seed, done, judge, compute)
     if processes.rank > 0:
         return

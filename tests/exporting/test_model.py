@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from facegan.errors import FaceganError
-from facegan.exporting.model import load_generator
+from facegan.exporting.model import judge_score, load_generator
 
 
 @pytest.fixture
@@ -85,3 +85,10 @@ def test_a_pickle_is_not_run(folder: Path, tmp_path: Path) -> None:
     (folder / "generator.safetensors").write_bytes(pickle.dumps(Evil()))
     assert "holds a damaged model" in refusal(folder)
     assert not (tmp_path / "it ran").exists()
+
+
+def test_the_score_of_a_judge_has_the_name_that_it_has_in_a_report() -> None:
+    assert judge_score({"judge": "fd_face"}) == "fd_face"
+    assert (
+        judge_score({"judge": {"score": "kid", "file": "own.onnx", "sha256": "1f4c5d6e" + 56 * "0"}}) == "kid_1f4c5d6e"
+    )

@@ -14,12 +14,12 @@ ROWS, COLUMNS = 4, 9
 SCALES = (0.25, 0.5, 0.75, 1.0, 1.25)  # of the latents
 COMPARED = 1000  # pictures a side whose density is looked at
 
-Draw = Callable[[torch.Tensor], torch.Tensor]  # latents float [n, latent] to uint8 [n, size, size, 3]
+Draw = Callable[[torch.Tensor], torch.Tensor]  # latents float [n, latent] to uint8 [n, h, w, 3]
 
 
 @dataclass(frozen=True)
 class Figure:
-    """uint8 [n, size, size, 3] in rows of ``columns``, with a caption."""
+    """uint8 [n, h, w, 3] in rows of ``columns``, with a caption."""
 
     name: str
     title: str

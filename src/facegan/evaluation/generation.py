@@ -10,7 +10,7 @@ from facegan.evaluation.extractor import BATCH
 
 
 def generate(network: nn.Module, inputs: tuple[torch.Tensor, ...], device: torch.device) -> Iterator[torch.Tensor]:
-    """uint8 [n, size, size, 3] in batches, in eval mode, from latents float [count, latent], and labels if any."""
+    """uint8 [n, h, w, 3] in batches, in eval mode, from latents float [count, latent], and labels if any."""
     network.eval()
     for part in input_batches(inputs, device, BATCH):
         with torch.no_grad():

@@ -23,7 +23,7 @@ DETAIL = "sliced_wasserstein"  # of all scores without a network, the one that r
 @dataclass(frozen=True)
 class Last:
     """``scores`` of the last weights, those of them that are ``better`` than the best weights' beyond their errors,
-    and a ``grid`` uint8 [36, size, size, 3] of the latents that the best weights' grid has.
+    and a ``grid`` uint8 [36, h, w, 3] of the latents that the best weights' grid has.
     """
 
     scores: Scores

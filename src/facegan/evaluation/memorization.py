@@ -34,7 +34,7 @@ class Nearest:
 
 
 def nearest(images: Pictures, train: Pictures, compute: Compute = HERE) -> Nearest:
-    """Of uint8 ``images`` [m, size, size, 3] in ``train`` [n, size, size, 3] or its mirror images, seen at 16x16.
+    """Of uint8 ``images`` [m, h, w, 3] in ``train`` [n, h, w, 3] or its mirror images, seen at 16x16.
 
     Raises ValueError for fewer than six training pictures.
     """

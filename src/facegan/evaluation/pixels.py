@@ -28,7 +28,7 @@ def most(shape: Sequence[int]) -> int:
 
 @dataclass(frozen=True)
 class RealPictures:
-    """uint8 [n, size, size, 3] each: two disjoint sets of equal size for the floor, and the two splits."""
+    """uint8 [n, h, w, 3] each: two disjoint sets of equal size for the floor, and the two splits."""
 
     first: torch.Tensor
     second: torch.Tensor
@@ -56,7 +56,7 @@ def _chosen(train: Pictures, held_out: Pictures, places: torch.Tensor) -> torch.
 def pixel_scores(
     real: RealPictures, fake: torch.Tensor, seed: int, compute: Compute = HERE
 ) -> dict[str, dict[str, Any]]:
-    """Every score of uint8 ``fake`` [m, size, size, 3] that needs no network, each with spread, floor and count."""
+    """Every score of uint8 ``fake`` [m, h, w, 3] that needs no network, each with spread, floor and count."""
     fake = fake[: len(real.first)]
     first, second = real.first[: len(fake)], real.second[: len(fake)]
     return {name: score(first, second, fake, seed, compute) for name, score in PIXEL_SCORES.items()}
@@ -65,7 +65,7 @@ def pixel_scores(
 def copies(
     real: RealPictures, fake: torch.Tensor, compute: Compute = HERE
 ) -> tuple[Nearest, dict[str, dict[str, Any]]] | None:
-    """The training pictures nearest to each of uint8 ``fake`` [m, size, size, 3], and what they say of copying.
+    """The training pictures nearest to each of uint8 ``fake`` [m, h, w, 3], and what they say of copying.
 
     None where there are too few training pictures, or too few held-out ones to judge by.
     """

@@ -31,7 +31,7 @@ Scores = dict[str, dict[str, Any]]  # by name: value, spread, floor, n and more
 class Generated:
     """What a generator drew, in feature space: all of it as statistics, and the first of it as it is.
 
-    ``features`` float32 [n, d], as many as the floor has; ``pictures`` uint8 [m, size, size, 3], at most 5,000;
+    ``features`` float32 [n, d], as many as the floor has; ``pictures`` uint8 [m, h, w, 3], at most 5,000;
     ``asked`` int64 [count, columns] are the labels that they were asked for, of no columns without;
     ``certainty`` are Inception Scores of all and of the first n, where the extractor has a classifier.
     """
@@ -47,7 +47,7 @@ class Generated:
 def measured(
     batches: Iterable[tuple[torch.Tensor, torch.Tensor]], extractor: Extractor, count: int, n: int, progress: Progress
 ) -> Generated:
-    """``count`` pictures that come in ``batches``: the pictures to keep uint8 [a, size, size, 3] (none after the
+    """``count`` pictures that come in ``batches``: the pictures to keep uint8 [a, h, w, 3] (none after the
     first 5,000 or fewer), and the features of all float32 [b, d], of which the first ``n`` are kept.
     """
     everything, first = FeatureStatistics(extractor.sha256), FeatureStatistics(extractor.sha256)
@@ -71,7 +71,7 @@ def measured(
 
 
 def extracted(pictures: Pictures, extractor: Extractor) -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
-    """Batches of uint8 ``pictures`` [count, size, size, 3] that are there already, for ``measured``."""
+    """Batches of uint8 ``pictures`` [count, h, w, 3] that are there already, for ``measured``."""
     for start, images in zip(range(0, len(pictures), BATCH), in_parts(pictures, BATCH), strict=True):
         yield images[: max(0, most(images.shape) - start)], next(extractor.batches(images))
 

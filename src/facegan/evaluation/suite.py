@@ -24,7 +24,7 @@ GRID = 36  # pictures
 
 @dataclass(frozen=True)
 class Real:
-    """Pictures uint8 [n, size, size, 3] of both splits with their labels, and how they became so."""
+    """Pictures uint8 [n, h, w, 3] of both splits with their labels, and how they became so."""
 
     train: Pictures
     held_out: Pictures
@@ -44,7 +44,7 @@ class Real:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """``report`` is that of ``reports/evaluate.json``; ``grid`` uint8 [36, size, size, 3]; ``classes`` a row each."""
+    """``report`` is that of ``reports/evaluate.json``; ``grid`` uint8 [36, h, w, 3]; ``classes`` a row each."""
 
     report: dict[str, Any]
     grid: torch.Tensor

@@ -29,6 +29,12 @@ def judge_name(config: dict[str, Any]) -> str:
     return judge if isinstance(judge, str) else f"{judge['score']} in the space of {judge['file']}"
 
 
+def judge_score(config: dict[str, Any]) -> str:
+    """The name that the judge's score has in a report; of an ONNX network, by the digest of its file."""
+    judge = config["judge"]
+    return judge if isinstance(judge, str) else f"{judge['score']}_{judge['sha256'][:8]}"
+
+
 def classes(config: dict[str, Any]) -> tuple[int, ...]:
     """How many classes each column of labels has; none where the generator takes no labels."""
     return tuple(len(names) for names in config["labels"].values())

@@ -16,7 +16,7 @@ WARM_UP = 50_000  # images shown before pictures are expected to differ
 def diversity(images: torch.Tensor) -> float:
     """Mean distance of each picture to its nearest other one, seen at 8x8; near 0 where few modes are drawn.
 
-    ``images`` uint8 [n, size, size, 3]; not a number for fewer than two.
+    ``images`` uint8 [n, h, w, 3]; not a number for fewer than two.
     """
     planes = images.permute(0, 3, 1, 2).float().cpu()
     seen = functional.adaptive_avg_pool2d(planes, 8).flatten(1).double()
@@ -35,7 +35,7 @@ def least_loss(bounded: bool, label_smoothing: float) -> float:
 
 @dataclass(frozen=True)
 class Watch:
-    """Compares sample grids with real pictures: uint8 [n, size, size, 3], as many as a grid has."""
+    """Compares sample grids with real pictures: uint8 [n, h, w, 3], as many as a grid has."""
 
     real_diversity: float
     real_checkerboard: float

@@ -21,7 +21,7 @@ HIDING = 0.5  # of the pictures: a share of their labels, drawn for each, is hid
 
 @dataclass
 class Draws:
-    """Draws for a training on ``images`` uint8 [n, size, size, 3], a tensor on ``device`` or what is on disk.
+    """Draws for a training on ``images`` uint8 [n, h, w, 3], a tensor on ``device`` or what is on disk.
 
     ``number`` counts updates.
 
@@ -45,7 +45,7 @@ class Draws:
         self._opposite = Reader(self.images, opposite.indices, self.device, self.train.discriminator_steps)
 
     def real(self, number: int, rows: slice = ALL) -> torch.Tensor:
-        """The pictures of an update of the discriminator: float [batch, 3, size, size] in [-1, 1]."""
+        """The pictures of an update of the discriminator: float [batch, 3, h, w] in [-1, 1]."""
         return self._pictures(self._real, "flip", number, rows)
 
     def opposite(self, number: int, rows: slice = ALL) -> torch.Tensor:

@@ -55,7 +55,7 @@ class Plan:
 class Engine:
     """What every process of a training does: all of them hold the whole state, and go through the same steps.
 
-    ``images`` is uint8 [n, size, size, 3], and is kept on ``device`` if it is a GPU with room; ``labels`` are theirs;
+    ``images`` is uint8 [n, h, w, 3], and is kept on ``device`` if it is a GPU with room; ``labels`` are theirs;
     ``stopping`` is asked after every step. The first process is a ``Training``, which writes.
     """
 

@@ -29,7 +29,7 @@ from facegan.sharing import Compute
 PICTURES = 1000  # generated for each judgement
 MOST = 10_000  # real pictures
 
-Measure = Callable[[torch.Tensor], dict[str, Any]]  # pictures uint8 [n, size, size, 3] to an entry of a report
+Measure = Callable[[torch.Tensor], dict[str, Any]]  # pictures uint8 [n, h, w, 3] to an entry of a report
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Judgement:
 def build_judge(
     judge: str | OnnxJudge, images: Pictures, inputs: Inputs, seed: int, root: Path, device: torch.device
 ) -> Callable[[nn.Module], Judgement]:
-    """What ``train.judge`` names: a score of 1,000 generated pictures against uint8 ``images`` [n, size, size, 3].
+    """What ``train.judge`` names: a score of 1,000 generated pictures against uint8 ``images`` [n, h, w, 3].
 
     At most 10,000 of them are looked at. The latents are not those that `evaluate` draws. Raises FaceganError for a
     network that cannot be used; the judge raises ValueError for pictures that cannot be scored.

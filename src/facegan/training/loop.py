@@ -163,7 +163,7 @@ class Training(Engine):
     def _sample(self, state: TrainingState) -> torch.Tensor:
         """A grid of the averaged generator on the run's fixed inputs: picture k shows the same ones every time.
 
-        Where there are labels, a row shows one class. Gives ``samples`` pictures, uint8 [samples, size, size, 3].
+        Where there are labels, a row shows one class. Gives ``samples`` pictures, uint8 [samples, h, w, 3].
         """
         images = state.step * self.per_step
         path = self.folder.samples / f"{images:09d}.png"
