@@ -3,7 +3,6 @@
 import io
 import shutil
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import av
@@ -70,17 +69,19 @@ def pixels(content: bytes) -> np.ndarray:
         return np.asarray(image.convert("RGB"), np.int16)
 
 
-def slide(page: Page, name: str, key: str, times: int = 1) -> None:
+def slide(page: Page, name: str, value: float) -> None:
+    """Presses of a key are lost while Streamlit draws the page again: press until the slider is there, and stays."""
     slider = page.get_by_role("slider", name=name)
     before = picture(page).get_attribute("src")
-    for _ in range(times):
-        value = str(slider.get_attribute("aria-valuenow"))
-        slider.press(key)
-        with suppress(AssertionError):  # lost, where the page was just drawn again
-            expect(slider).not_to_have_attribute("aria-valuenow", value, timeout=3000)
-            continue
-        slider.press(key)
-        expect(slider).not_to_have_attribute("aria-valuenow", value)
+    for _ in range(200):
+        page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]').wait_for()
+        now = float(slider.input_value())
+        if now == pytest.approx(value):
+            break
+        slider.press("ArrowRight" if now < value else "ArrowLeft")
+        page.wait_for_timeout(100)
+    else:
+        raise AssertionError(f"{name} is at {now}, not at {value}")
     page.wait_for_function("old => [...document.images].every(image => image.getAttribute('src') != old)", arg=before)
 
 
@@ -106,7 +107,7 @@ def test_a_face_is_that_of_its_seed_and_moves_along_directions(page: Page, finis
     )
     assert np.array_equal(face, np.asarray(expected))
     page.get_by_text("Move along what changes pictures most").click()
-    slide(page, "Direction 1", "ArrowRight", 10)
+    slide(page, "Direction 1", 1)
     assert not np.array_equal(pixels(downloaded(page, "Download PNG")), face)
     assert no_overflow(page)
 
@@ -115,7 +116,7 @@ def test_a_grid_a_mixture_and_the_card(page: Page) -> None:
     tab(page, "A grid")
     assert pixels(downloaded(page, "Download PNG")).shape == (172, 172, 3)  # 5 x 5 of 32
     tab(page, "Mix two")
-    slide(page, "How much of it", "ArrowRight", 5)
+    slide(page, "How much of it", 0.55)
     expect(page.get_by_text("45% of it with 55% of the other").first).to_be_visible()
     assert no_overflow(page)
     tab(page, "Model card")
