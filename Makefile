@@ -57,7 +57,7 @@ lint: setup  ## ruff and mypy
 	mypy
 
 lock: setup  ## compile the locks from pyproject.toml, for Linux and macOS, Python 3.11 to 3.13
-	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
+	uv pip compile pyproject.toml --group dev --extra hub --universal --python-version 3.11 --generate-hashes \
 	    --no-header --no-annotate --no-emit-index-url --quiet -o requirements.lock
 	uv pip compile --group serve --constraint requirements.lock --universal --python-version 3.11 --generate-hashes \
 	    --no-header --no-annotate --no-emit-index-url --quiet -o deploy/serve.lock

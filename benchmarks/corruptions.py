@@ -32,7 +32,7 @@ from facegan.evaluation.scores import Scores, extracted, feature_scores, measure
 from facegan.evaluation.sensitivity import CORRUPTIONS as NAMES
 from facegan.evaluation.sensitivity import SEES, sees
 from facegan.evaluation.spread import certain
-from facegan.params import PreprocessParams
+from facegan.params_data import PreprocessParams
 from facegan.randomness import generator
 
 CPU = torch.device("cpu")

@@ -4,17 +4,17 @@ import sys
 from collections import Counter
 
 from facegan.data.archive import write_raw
-from facegan.data.source import open_source
+from facegan.data.source import LOCAL, open_source
 from facegan.repository.project import RAW, Project
 from facegan.repository.running import run_stage
 
 
 def download(project: Project) -> None:
     params = project.params().data
-    if params.source == "folder" and not params.folder.digest:
+    if params.source in LOCAL and not getattr(params, params.source).digest:
         print(
-            "warning: data.folder.digest is not set, so a run does not say which pictures it saw; "
-            "`facegan data pin` writes it, now and after every change of the folder",
+            f"warning: data.{params.source}.digest is not set, so a run does not say which pictures it saw; "
+            "`facegan data pin` writes it, now and after every change of the files",
             file=sys.stderr,
         )
     with open_source(params, project.home) as pictures:

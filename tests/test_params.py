@@ -16,7 +16,8 @@ from pydantic import BaseModel, ValidationError
 
 from facegan.errors import FaceganError
 from facegan.networks import stylegan2
-from facegan.params import DEVIATION_GROUP, DataParams, Params, Schedule
+from facegan.params import DEVIATION_GROUP, Params, Schedule
+from facegan.params_data import DataParams
 from facegan.params_yaml import flatten, load_params, parse_params, validate_params
 from facegan.repository.recipes import recipe
 from facegan.repository.yaml_file import text

@@ -6,17 +6,9 @@ cannot change a result silently; ``facegan recipe use base`` writes a complete f
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    Tag,
-    model_validator,
-)
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
-from facegan.sizes import Size, stages
+from facegan.params_data import Block, DataParams, Digest, PreprocessParams, Seed
 
 PENALTIES = ("gradient_penalty", "r1", "r2")
 DEVIATION_GROUP = 4  # pictures that the discriminator of stylegan2 compares: networks/stylegan2.py
@@ -27,79 +19,14 @@ Judge = Literal[
     "sliced_wasserstein", "ms_ssim", "color_distance", "checkerboard_energy",
     "fid", "kid", "inception_score", "precision", "recall", "density", "coverage",
 ]  # fmt: skip
-SHA256 = r"^[0-9a-f]{64}$"
 
-Count = Annotated[int, Field(ge=1)]
-Seed = Annotated[int, Field(ge=0, lt=2**63)]
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Beta = Annotated[float, Field(ge=0.0, lt=1.0)]
-Digest = Annotated[str, Field(pattern=SHA256)]
 Span = Annotated[str, Field(pattern=r"^\d+(\.\d+)? (kimg|epochs?)$")]  # a stretch of training
 _AS_TUPLE = BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)
 Channels = Annotated[int, Field(ge=1, le=1024)]  # those at the largest resolution double at every halving, up to a most
-
-
-class Block(BaseModel):
-    """A block of ``params.yaml``: frozen, every key required, no other key allowed, no type coerced."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class SyntheticParams(Block):
-    count: Count
-    size: Annotated[int, Field(ge=64, le=256)]  # pixels
-    seed: Seed
-
-
-class FolderParams(Block):
-    path: str | None  # a folder, .zip or .tar; relative to the repository
-    digest: Digest | None  # written by `facegan data pin`
-
-
-class KaggleParams(Block):
-    handle: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+/versions/[1-9]\d*$")]
-    digest: Digest | None
-
-
-class DataParams(Block):
-    source: Literal["synthetic", "folder", "kaggle"]
-    limit: Count | None  # keep this many pictures, chosen by `seed`
-    seed: Seed
-    synthetic: SyntheticParams
-    folder: FolderParams
-    kaggle: KaggleParams
-
-    @model_validator(mode="after")
-    def _folder_needs_a_path(self) -> Self:
-        if self.source == "folder" and not self.folder.path:
-            raise ValueError("data.folder.path: must name a folder, .zip or .tar when data.source is folder")
-        return self
-
-
-def _size(value: object) -> Any:
-    sides = value if isinstance(value, list | tuple) and len(value) == 2 else [value]
-    if not all(type(side) is int for side in sides):
-        raise ValueError(f"preprocess.size: {value!r} should be a number of pixels, or [height, width]")
-    if len(sides) == 2 and sides[0] == sides[1]:
-        raise ValueError(f"preprocess.size: {value!r} is a square; write {sides[0]}")
-    size: Any = sides[0] if len(sides) == 1 else tuple(sides)
-    try:
-        stages(size)
-    except ValueError as error:
-        raise ValueError(f"preprocess.size: {error}") from None
-    return size
-
-
-class PreprocessParams(Block):
-    size: Annotated[Size, BeforeValidator(_size)]  # pixels: the side of a square, or height and width
-    filter: Literal["lanczos", "bicubic"]
-    min_side: Count  # pixels; smaller pictures are rejected
-    deduplicate: bool
-    held_out: Annotated[float, Field(ge=0.0, le=0.5)]  # share of pictures that no training sees
-    max_reject_fraction: Share
 
 
 class GeneratorParams(Block):

@@ -12,7 +12,9 @@ from facegan.errors import FaceganError
 from facegan.params import Params
 from facegan.strict_yaml import read_yaml
 
-ADDED = ("train.judge", "train.microbatch")  # keys that earlier versions did not have, and `facegan upgrade` adds
+ADDED = (  # keys that earlier versions did not have, and `facegan upgrade` adds
+    "data.hub", "data.parquet", "data.webdataset", "train.judge", "train.microbatch",
+)  # fmt: skip
 
 
 def load_params(path: Path) -> Params:

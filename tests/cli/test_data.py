@@ -4,10 +4,13 @@ import io
 import os
 import re
 import shutil
+import tarfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from kaggle_server import KaggleServer, zipped
 from PIL import Image
@@ -34,7 +37,7 @@ def params_yaml(project: Project) -> Path:
         (project.root.parent / f"faces/{shade}.png").write_bytes(picture(shade))
     text = (ROOT / "recipes/base.yaml").read_text(encoding="utf-8")
     path = project.root / "params.yaml"
-    path.write_text(text.replace("source: synthetic", "source: folder").replace("path: null", "path: ../faces"))
+    path.write_text(text.replace("source: synthetic", "source: folder").replace("path: null", "path: ../faces", 1))
     return path
 
 
@@ -102,6 +105,40 @@ def test_what_is_pinned_is_refused_when_it_changed_and_taken_when_it_is_pinned_a
     assert facegan("data", "pin").code == 0
     with open_source(project.params().data, project.home):
         pass
+
+
+@pytest.mark.parametrize("source", ["parquet", "webdataset"])
+def test_files_with_rows_and_shards_are_pinned_too(
+    params_yaml: Path, project: Project, facegan: Command, source: str
+) -> None:
+    path = params_yaml.parents[1] / ("faces.parquet" if source == "parquet" else "faces.tar")
+
+    def write(*shades: int) -> None:
+        pictures = [picture(shade) for shade in shades]
+        if source == "parquet":
+            pq.write_table(pa.table({"image": pictures}), path)
+            return
+        with tarfile.open(path, "w") as archive:
+            for number, content in enumerate(pictures):
+                info = tarfile.TarInfo(f"{number}.png")
+                info.size = len(content)
+                archive.addfile(info, io.BytesIO(content))
+
+    write(1, 2, 3)
+    text = params_yaml.read_text().replace("source: folder", f"source: {source}")
+    block, rest = text.split(f"  {source}:\n")
+    params_yaml.write_text(f"{block}  {source}:\n{rest.replace('path: null', f'path: ../{path.name}', 1)}")
+    assert facegan("data", "pin").code == 0
+    assert getattr(load_params(params_yaml).data, source).digest
+    with open_source(project.params().data, project.home) as pictures:
+        assert len(pictures.names) == 3
+    write(1, 2)
+    again = rf"data.{source}.path: ../{path.name} changed: .*facegan data pin"
+    with pytest.raises(FaceganError, match=again), open_source(project.params().data, project.home):
+        pass
+    assert facegan("data", "pin").code == 0
+    with open_source(project.params().data, project.home) as pictures:
+        assert len(pictures.names) == 2
 
 
 def test_pictures_that_follow_from_their_parameters_need_no_pin(project: Project, facegan: Command) -> None:

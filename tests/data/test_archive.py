@@ -17,7 +17,8 @@ from facegan.data.pictures import PictureSet
 from facegan.data.source import open_source
 from facegan.errors import FaceganError
 from facegan.files import sha256
-from facegan.params import DataParams, Params
+from facegan.params import Params
+from facegan.params_data import DataParams
 
 Sets = Callable[..., PictureSet]
 

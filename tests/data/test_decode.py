@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from facegan.data.decode import FILTERS, MAX_PIXELS, Rejected, decode, fit
-from facegan.params import Params, PreprocessParams
+from facegan.params import Params
+from facegan.params_data import PreprocessParams
 
 Encode = Callable[..., bytes]
 Noise = Callable[..., Image.Image]

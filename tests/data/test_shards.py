@@ -27,7 +27,8 @@ from facegan.data.shards import summary, write_shards
 from facegan.data.stored import load_split
 from facegan.errors import FaceganError
 from facegan.files import read_json, sha256
-from facegan.params import Params, PreprocessParams
+from facegan.params import Params
+from facegan.params_data import PreprocessParams
 
 Encode = Callable[..., bytes]
 Noise = Callable[..., Image.Image]

@@ -11,7 +11,8 @@ from facegan.data import kaggle, synthetic
 from facegan.data.pictures import PictureSet
 from facegan.data.source import SOURCES, open_source
 from facegan.errors import FaceganError
-from facegan.params import DataParams, Params
+from facegan.params import Params
+from facegan.params_data import DataParams
 
 FILES = {f"faces/{index:02d}.png": bytes([index]) for index in range(40)}
 
@@ -41,7 +42,12 @@ def digest(data: DataParams, root: Path) -> str:
 
 def test_every_source_of_the_schema_is_there(params: Params) -> None:
     for name in SOURCES:
-        assert changed(params.data, source=name, folder={"path": "x", "digest": None}).source == name
+        block = params.data.model_dump()[name]
+        named = {**block, **{key: "o/x" for key in ("path", "name") if key in block}}
+        assert changed(params.data, source=name, **{name: named}).source == name
+        if named != block:
+            with pytest.raises(ValueError, match=f"data.{name}.(path|name): must name .* when data.source is {name}"):
+                changed(params.data, source=name)
     annotation = DataParams.model_fields["source"].annotation
     assert set(annotation.__args__) == set(SOURCES)  # type: ignore[union-attr]
 

@@ -21,7 +21,8 @@ from facegan.data.pictures import PictureSet
 from facegan.data.shards import write_shards
 from facegan.data.stored import Chosen, in_parts, load_split
 from facegan.errors import FaceganError
-from facegan.params import Params, PreprocessParams
+from facegan.params import Params
+from facegan.params_data import PreprocessParams
 
 COUNT, SIDE = 60, 32
 

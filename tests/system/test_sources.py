@@ -1,11 +1,19 @@
 """Other people's pictures, from a folder and an archive, through the whole pipeline."""
 
+import io
+import json
+import tarfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
+import datasets
 from conftest import Clone, assert_whole, make_clone
+from data.hub_server import Hub, serving
 
+from facegan.data.stored import load_split
 from facegan.data.synthetic import png
+from facegan.files import read_json
 
 
 def test_an_archive_with_labels_and_broken_files_trains_and_is_pinned(tmp_path: Path) -> None:
@@ -41,3 +49,75 @@ def test_the_same_pictures_in_an_experiments_copy(tmp_path: Path) -> None:
     clone.run("dvc", "exp", "run", "--temp")
     (run,) = clone.runs()
     assert run.info.status == "FINISHED"
+
+
+DRAWN = [png(9, index, 64) for index in range(60)]
+HAIR = sorted({labels["hair_colour"] for _, labels in DRAWN})
+
+
+def as_parquet(path: Path) -> None:
+    features = datasets.Features({"face": datasets.Image(), "hair": datasets.ClassLabel(names=HAIR)})
+    rows = {
+        "face": [{"bytes": content, "path": None} for content, _ in DRAWN],
+        "hair": [HAIR.index(labels["hair_colour"]) for _, labels in DRAWN],
+    }
+    datasets.Dataset.from_dict(rows, features).to_parquet(path)
+
+
+def as_shards(folder: Path) -> None:
+    folder.mkdir()
+    for shard in range(3):
+        with tarfile.open(folder / f"{shard}.tar", "w") as archive:
+            for index, (content, labels) in enumerate(DRAWN[shard * 20 : shard * 20 + 20]):
+                about = json.dumps({"hair": labels["hair_colour"]}).encode()
+                for ending, part in (("png", content), ("json", about)):
+                    info = tarfile.TarInfo(f"{index:04d}.{ending}")
+                    info.size = len(part)
+                    archive.addfile(info, io.BytesIO(part))
+
+
+def prepared(clone: Clone) -> tuple[dict[str, Any], list[bytes], list[str]]:
+    """The manifest, the training pictures in order of the source, and their hair."""
+    pictures = load_split(clone.root / "data/shards", "train")
+    manifest = read_json(clone.root / "data/shards/manifest.json")
+    order = pictures.index.argsort()
+    hair = [manifest["labels"]["hair"][code] for code in pictures.labels["hair"][order].tolist()]
+    return manifest, [pictures.images[row : row + 1].numpy().tobytes() for row in order.tolist()], hair
+
+
+def test_the_hub_parquet_and_webdataset_give_what_a_folder_gives(tmp_path: Path) -> None:
+    """The same pictures and labels from each of them, through the stages, pinned, by the commands that a user types."""
+    as_parquet(tmp_path / "faces.parquet")
+    as_shards(tmp_path / "faces")
+    (tmp_path / "pictures").mkdir()
+    for index, (content, _) in enumerate(DRAWN):
+        (tmp_path / f"pictures/{index:04d}.png").write_bytes(content)
+    rows = [f"{index:04d}.png,{labels['hair_colour']}" for index, (_, labels) in enumerate(DRAWN)]
+    (tmp_path / "pictures/labels.csv").write_text("\n".join(["file,hair", *rows]))
+    asked: dict[str, dict[str, object]] = {
+        "folder": {"path": "../pictures"},
+        "parquet": {"path": "../faces.parquet", "image": "face", "labels": ["hair"]},
+        "webdataset": {"path": "../faces", "labels": ["hair"]},
+        "hub": {"name": "someone/faces", "image": "face", "labels": ["hair"]},
+    }
+    commit = "c" * 40
+    found = {}
+    with serving(
+        Hub("someone/faces", {commit: {"data/train.parquet": (tmp_path / "faces.parquet").read_bytes()}})
+    ) as hub:
+        for source, keys in asked.items():
+            clone = make_clone(
+                tmp_path / source,
+                data__source=source,
+                **{f"data__{source}__{key}": value for key, value in keys.items()},
+            )
+            clone.environment |= {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "hf"), "HF_TOKEN": ""}
+            said = clone.run("facegan", "data", "pin")
+            assert f"data.{source}.{'revision' if source == 'hub' else 'digest'} is now" in said
+            assert "labels hair of 60" in clone.repro("preprocess")
+            found[source] = prepared(clone)
+    raw = read_json(tmp_path / "hub/data/raw/manifest.json")
+    assert raw["description"]["revision"] == commit and not raw["unreadable"]
+    for manifest, pictures, hair in found.values():
+        assert (pictures, hair) == found["folder"][1:]
+        assert manifest["labels"] == {"hair": sorted(HAIR)}

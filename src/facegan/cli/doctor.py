@@ -96,14 +96,15 @@ def _project() -> Iterator[Finding]:
 
 
 def _pictures() -> Iterator[Finding]:
-    from facegan.data.source import open_source
+    from facegan.data.source import LOCAL, open_source
 
     project = Project.find()
     params = project.params().data
-    if params.source == "folder":
+    if params.source in LOCAL:
+        asked = getattr(params, params.source)
         with open_source(params, project.home) as pictures:
-            pinned = "as pinned" if params.folder.digest else "not pinned: `facegan data pin` does"
-            yield "ok", "pictures", f"{len(pictures.names):,} in {params.folder.path}, {pinned}"
+            pinned = "as pinned" if asked.digest else "not pinned: `facegan data pin` does"
+            yield "ok", "pictures", f"{len(pictures.names):,} in {asked.path}, {pinned}"
             yield from (("note", "pictures", note) for note in pictures.notes)
 
 

@@ -1,6 +1,7 @@
 """`facegan upgrade`: give the params.yaml of an earlier version what it lacks, so that it means what it meant."""
 
 import argparse
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -28,8 +29,25 @@ def _judge(document: CommentedMap) -> str:
     return "fd_face" if isinstance(evaluate, dict) and evaluate.get("extractor") == "face" else "fd_random"
 
 
+def _source(**keys: Any) -> Callable[[CommentedMap], CommentedMap]:
+    """A source of pictures that is not used."""
+
+    def block(_: CommentedMap) -> CommentedMap:
+        value = CommentedMap(keys)
+        value.fa.set_flow_style()  # one line
+        return value
+
+    return block
+
+
+_COLUMNS: dict[str, Any] = {"image": "image", "labels": []}
+_PARQUET: dict[str, Any] = {"path": None, **_COLUMNS, "digest": None}
+_HUB: dict[str, Any] = {"name": None, "revision": None, "config": None, "split": "train", **_COLUMNS}
 # In the order of their coming; none is ever taken away.
 ADDITIONS = (
+    Addition("data", "hub", "folder", _source(**_HUB), "a data set of the Hugging Face hub; needs facegan[hub]"),
+    Addition("data", "parquet", "hub", _source(**_PARQUET), "pictures in a column of Parquet files"),
+    Addition("data", "webdataset", "parquet", _source(path=None, labels=[], digest=None), "pictures in .tar shards"),
     Addition("train", "judge", "evaluate_every", _judge, "the score that chooses the best weights"),
     Addition("train", "microbatch", "batch", lambda _: None, "pictures that are computed at once; null is the batch"),
 )
@@ -50,7 +68,7 @@ def upgrade(project: Project) -> None:
     if added:
         write_commented(path, document)
         for name, value in added.items():
-            known = "null" if value is None else value
+            known = json.dumps(value) if value is None or isinstance(value, dict) else value
             print(f"params.yaml: {name}: {known} added, which is what it was before there was a choice")
         print("`git diff params.yaml` shows the change; the next `dvc repro` trains again, as the code has changed too")
     else:

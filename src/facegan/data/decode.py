@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageOps
 
-from facegan.params import PreprocessParams
+from facegan.params_data import PreprocessParams
 from facegan.sizes import height_and_width
 
 MAX_PIXELS = 50_000_000  # a decompression bomb is a small file with a huge picture; memory is bounded by it

@@ -24,7 +24,7 @@ from facegan.data.decode import Rejected, decode
 from facegan.data.manifest import MANIFEST, SCHEME, SPLITS
 from facegan.errors import FaceganError
 from facegan.files import new_folder, sha256, write_json
-from facegan.params import PreprocessParams
+from facegan.params_data import PreprocessParams
 from facegan.processes import end_with
 from facegan.progress import progress
 from facegan.sizes import Size, height_and_width, size_of

@@ -9,7 +9,7 @@ from pathlib import Path
 from facegan.data import folder, synthetic
 from facegan.data.pictures import PictureSet
 from facegan.errors import FaceganError
-from facegan.params import DataParams
+from facegan.params_data import DataParams, FolderParams, ParquetParams, WebDatasetParams
 
 Source = Callable[[DataParams, Path], AbstractContextManager[PictureSet]]
 
@@ -45,16 +45,38 @@ def _synthetic(params: DataParams, root: Path) -> Iterator[PictureSet]:
 
 @contextmanager
 def _folder(params: DataParams, root: Path) -> Iterator[PictureSet]:
-    assert params.folder.path is not None  # the schema's rule
-    path = root / params.folder.path
-    with folder.open_pictures(path) as pictures:
-        digest = str(pictures.description["digest"])
-        if params.folder.digest and digest != params.folder.digest:
-            raise FaceganError(
-                f"data.folder.path: {params.folder.path} changed: it is {digest[:12]} now, and params.yaml pins "
-                f"{params.folder.digest[:12]}; restore it, or accept it with `facegan data pin`"
-            )
+    with folder.open_pictures(root / str(params.folder.path)) as pictures:
+        _check_pin("folder", params.folder, pictures)
         yield pictures
+
+
+@contextmanager
+def _parquet(params: DataParams, root: Path) -> Iterator[PictureSet]:
+    from facegan.data.parquet import open_parquet  # pyarrow takes half a second to import
+
+    asked = params.parquet
+    with open_parquet(root / str(asked.path), asked.image, asked.labels) as pictures:
+        _check_pin("parquet", asked, pictures)
+        yield pictures
+
+
+@contextmanager
+def _webdataset(params: DataParams, root: Path) -> Iterator[PictureSet]:
+    from facegan.data.webdataset import open_webdataset
+
+    asked = params.webdataset
+    with open_webdataset(root / str(asked.path), asked.labels) as pictures:
+        _check_pin("webdataset", asked, pictures)
+        yield pictures
+
+
+def _check_pin(source: str, asked: FolderParams | ParquetParams | WebDatasetParams, pictures: PictureSet) -> None:
+    digest = str(pictures.description["digest"])
+    if asked.digest and digest != asked.digest:
+        raise FaceganError(
+            f"data.{source}.path: {asked.path} changed: it is {digest[:12]} now, and params.yaml pins "
+            f"{asked.digest[:12]}; restore it, or accept it with `facegan data pin`"
+        )
 
 
 @contextmanager
@@ -67,7 +89,21 @@ def _kaggle(params: DataParams, root: Path) -> Iterator[PictureSet]:
         yield replace(pictures, description=description)
 
 
-SOURCES: dict[str, Source] = {"synthetic": _synthetic, "folder": _folder, "kaggle": _kaggle}
+def _hub(params: DataParams, root: Path) -> AbstractContextManager[PictureSet]:
+    from facegan.data.hub import open_hub  # an extra, and it takes two seconds to import
+
+    return open_hub(params.hub)
+
+
+SOURCES: dict[str, Source] = {
+    "synthetic": _synthetic,
+    "folder": _folder,
+    "kaggle": _kaggle,
+    "hub": _hub,
+    "parquet": _parquet,
+    "webdataset": _webdataset,
+}
+LOCAL = ("folder", "parquet", "webdataset")  # sources whose files may change from one run to the next
 
 
 @contextmanager
