@@ -48,9 +48,9 @@ class Stage:
     lines: list[tuple[float, str]]  # with the peak by then
 
     def tick(self, kimg: float) -> tuple[float, float]:
-        """Images a second, and the peak of memory by then."""
+        """Images a second, and the peak of memory by then: of the tick that ended there, to a batch."""
         for memory, line in self.lines:
-            if (found := TICK.search(line)) and float(found[1]) == kimg:
+            if (found := TICK.search(line)) and abs(float(found[1]) - kimg) < 0.2:
                 return float(found[2].replace(",", "")), memory
         raise ValueError(f"no line of {kimg} kimg: {self.lines[-3:]}")
 
@@ -147,7 +147,12 @@ def _run(root: Path, stage: str) -> Stage:
     if process.returncode:
         raise RuntimeError("\n".join(line for _, line in found.lines))
     found.seconds = time.perf_counter() - began
+    print(f"{stage} of {root.name}: {found.seconds:.0f} s, {found.memory:.0f} MB", *_ticks(found), file=sys.stderr)
     return found
+
+
+def _ticks(stage: Stage) -> list[str]:
+    return [f"\n  {memory:.0f} MB {line.strip()}" for memory, line in stage.lines if TICK.search(line)]
 
 
 def _anonymous(pid: int) -> float:

@@ -25,6 +25,9 @@ MINE = """data:
   folder:
     path: ../faces.zip         # on the big disk
     digest: null
+  hub: {name: null, revision: null, config: null, split: train, image: image, labels: []}
+  parquet: {path: null, image: image, labels: [], digest: null}
+  webdataset: {path: null, labels: [], digest: null}
   kaggle:
     handle: someone/faces/versions/2
     digest: null               # never fetched
