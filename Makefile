@@ -32,7 +32,7 @@ repro: setup  ## run the pipeline: download, preprocess, train, evaluate, export
 test: setup  ## unit tests
 	pytest tests --ignore=tests/system --ignore=tests/campaign -n auto --dist loadfile
 
-test-system: setup  ## whole runs: the real dvc, MLflow, kills, PostgreSQL, a browser (apt-get install chromium postgresql)
+test-system: setup  ## whole runs: the real dvc, MLflow, kills, PostgreSQL, a browser, SLURM (apt-get install chromium postgresql slurm-wlm munge)
 	pytest tests/system -n auto --dist loadfile
 
 campaign: setup  ## what takes too long to test with every change

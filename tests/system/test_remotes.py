@@ -212,12 +212,14 @@ def test_servers_answer_this_machine_alone_with_the_least_rights_and_no_image_mo
     files = [
         compose["services"]["mlflow"]["build"]["dockerfile_inline"],
         (REPOSITORY / "deploy/Dockerfile").read_text(),
+        (REPOSITORY / "deploy/Dockerfile.train").read_text(),
     ]
     assert all("\nUSER 10001:10001\n" in file for file in files)
     images = [service["image"] for service in compose["services"].values() if "image" in service]
     images += re.findall(r"^FROM (\S+)", "\n".join(files), re.MULTILINE)
-    assert len(images) == 5 and all(re.search(r":\d+\.\d+", image) for image in images)
-    ignored = (REPOSITORY / "deploy/Dockerfile.dockerignore").read_text().splitlines()
-    copied = re.findall(r"^COPY (.+) \S+$", files[1], re.MULTILINE)
-    assert ignored[1] == "*" and {f"!{name}" for names in copied for name in names.split()} <= set(ignored)
+    assert len(images) == 6 and all(re.search(r":\d+\.\d+", image) for image in images)
+    for name, file in zip(("Dockerfile", "Dockerfile.train"), files[1:], strict=True):
+        ignored = (REPOSITORY / f"deploy/{name}.dockerignore").read_text().splitlines()
+        copied = re.findall(r"^COPY (.+) \S+$", file, re.MULTILINE)
+        assert ignored[1] == "*" and {f"!{name}" for names in copied for name in names.split()} <= set(ignored)
     assert re.search(r"^UV := uv==\d", (REPOSITORY / "Makefile").read_text(), re.MULTILINE)

@@ -1,7 +1,9 @@
 """Pictures in shards on disk, read by row when they are asked for: memory does not grow with the set."""
 
+import itertools
 import json
 import os
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +16,8 @@ from safetensors import SafetensorError, safe_open
 
 from facegan.data.manifest import read_manifest, shape_of
 from facegan.errors import FaceganError
+
+OPEN_FILES = 256  # of a set at most: a process may have 1024 on many systems
 
 
 class Pictures(Protocol):
@@ -52,6 +56,8 @@ class StoredPictures:
         self._shards = shards
         self._starts = np.cumsum([0, *(shard.count for shard in shards)])
         self.shape = torch.Size([int(self._starts[-1]), *shape])
+        self._open: dict[int, int] = {}  # file descriptors of shards by place
+        weakref.finalize(self, _close, self._open)
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -67,27 +73,49 @@ class StoredPictures:
             if len(wanted) and (wanted.min() < 0 or wanted.max() >= len(self)):
                 raise IndexError(f"there are {len(self)} pictures, and not all of {places} are among them")
         images = torch.empty((len(wanted), *self.shape[1:]), dtype=torch.uint8)
-        order = np.argsort(wanted, kind="stable")  # each file is opened once
-        shards = np.searchsorted(self._starts, wanted[order], side="right") - 1
-        for number in np.unique(shards):
-            mine = order[shards == number]
-            self._read(self._shards[number], wanted[mine] - self._starts[number], mine, images.numpy())
+        if len(wanted):
+            self._read(wanted, images.view(-1).numpy().data)
         return images
 
-    def _read(self, shard: _Shard, rows: np.ndarray, targets: np.ndarray, images: np.ndarray) -> None:
-        """Rows of one shard into ``images`` at ``targets``; neighbours that stay neighbours are read at once."""
-        size = images[0].nbytes
-        cuts = np.flatnonzero((np.diff(rows) != 1) | (np.diff(targets) != 1)) + 1
-        with _named(shard.path), shard.path.open("rb", buffering=0) as file:
-            for run in np.split(np.arange(len(rows)), cuts):
-                target = images[targets[run[0]] : targets[run[-1]] + 1].reshape(-1).data
-                begin = shard.offset + int(rows[run[0]]) * size
+    def _read(self, wanted: np.ndarray, target: memoryview) -> None:
+        """Pictures into ``target``, in order of the files; those that are neighbours in both are read at once."""
+        size = self.shape[1:].numel()
+        order = np.argsort(wanted, kind="stable")
+        rows = wanted[order]
+        shards = np.searchsorted(self._starts, rows, side="right") - 1
+        begins = np.asarray([shard.offset for shard in self._shards])[shards] + (rows - self._starts[shards]) * size
+        apart = (np.diff(shards) != 0) | (np.diff(rows) != 1) | (np.diff(order) != 1)
+        cuts = [0, *(np.flatnonzero(apart) + 1).tolist(), len(rows)]
+        for start, end in itertools.pairwise(cuts):
+            first = int(order[start]) * size
+            self._fill(int(shards[start]), int(begins[start]), target[first : first + (end - start) * size])
+
+    def _fill(self, number: int, begin: int, target: memoryview) -> None:
+        """Bytes of a shard."""
+        try:
+            file = self._open.get(number)
+            kept = file is not None
+            if file is None:
+                file = os.open(self._shards[number].path, os.O_RDONLY | os.O_CLOEXEC)
+                if len(self._open) < OPEN_FILES:
+                    kept = self._open.setdefault(number, file) == file  # or another thread's is kept
+            try:
                 done = 0
                 while done < len(target):
-                    got = os.preadv(file.fileno(), [target[done:]], begin + done)
+                    got = os.preadv(file, [target[done:]], begin + done)
                     if not got:
                         raise EOFError("it ends too early")
                     done += got
+            finally:
+                if not kept:
+                    os.close(file)
+        except (OSError, EOFError) as error:
+            raise _damaged(self._shards[number].path, error) from error
+
+
+def _close(files: dict[int, int]) -> None:
+    for file in files.values():
+        os.close(file)
 
 
 class Chosen:
@@ -158,7 +186,11 @@ def _named(path: Path) -> Iterator[None]:
     """Whatever is wrong with the shard becomes one line."""
     try:
         yield
-    except PermissionError:
-        raise
     except (OSError, EOFError, RuntimeError, SafetensorError, ValueError) as error:
-        raise FaceganError(f"{path} is damaged: {error}; run `dvc repro --force preprocess`") from error
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> Exception:
+    if isinstance(error, PermissionError):
+        return error
+    return FaceganError(f"{path} is damaged: {error}; run `dvc repro --force preprocess`")
