@@ -37,6 +37,12 @@ def _near(side: int, step: int) -> str:
     return f"{below} and {above}" if above <= LARGEST else str(below)
 
 
+def at_once(size: Size, most: int = 64) -> int:
+    """How many pictures a pass takes that keeps nothing: ``most`` up to 128x128, fewer of larger ones, at least one."""
+    height, width = height_and_width(size)
+    return max(1, min(most, most * 128 * 128 // (height * width)))
+
+
 def size_of(described: Mapping[str, Any]) -> Size:
     """The ``size`` of a manifest or of a model's configuration, as JSON has it."""
     size = described["size"]

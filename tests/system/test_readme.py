@@ -36,6 +36,8 @@ ELSEWHERE = {
     "make test-system": "this is it",
     "make campaign": "takes minutes of an idle machine",
     "make lint": ".ci/run",
+    "sbatch --nodes 2 --gpus-per-node 8 deploy/slurm/train.sbatch": "test_clusters.py, on two nodes without GPUs",
+    "kubectl apply -k deploy/kubernetes/overlays/gpu": "test_clusters.py, without Kubernetes",
     "make bench": "takes an idle machine",
     "python -m benchmarks.gpu --minutes 9 --out gpu": "tests/benchmarks/test_gpu.py, on the CPU",
     "facegan data pin": "test_sources.py",

@@ -37,7 +37,7 @@ class BatchSequence:
 
 
 def input_batches(
-    inputs: tuple[torch.Tensor, ...], device: torch.device, count: int = 64
+    inputs: tuple[torch.Tensor, ...], device: torch.device, count: int
 ) -> Iterator[tuple[torch.Tensor, ...]]:
     """What a generator takes, ``count`` pictures at a time, on ``device``."""
     for parts in zip(*(values.split(count) for values in inputs), strict=True):

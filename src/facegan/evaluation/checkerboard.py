@@ -3,6 +3,7 @@
 import torch
 
 from facegan.sharing import HERE, Compute
+from facegan.sizes import at_once
 
 
 def line_spectra(images: torch.Tensor, compute: Compute = HERE) -> torch.Tensor:
@@ -17,7 +18,7 @@ def line_spectra(images: torch.Tensor, compute: Compute = HERE) -> torch.Tensor:
         gray = images[part, top : top + side, left : left + side].to(compute.device).double().mean(3)
         return torch.stack([torch.fft.rfft(lines).abs().square().mean(1) for lines in (gray, gray.mT)], 1)
 
-    return compute.rows(len(images), 64, work)
+    return compute.rows(len(images), at_once((images.shape[1], images.shape[2])), work)
 
 
 def checkerboard(spectra: torch.Tensor) -> float:

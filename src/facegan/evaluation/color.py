@@ -3,6 +3,7 @@
 import torch
 
 from facegan.sharing import HERE, Compute
+from facegan.sizes import at_once
 
 BINS = 8  # of each channel
 
@@ -16,7 +17,7 @@ def color_histograms(images: torch.Tensor, compute: Compute = HERE) -> torch.Ten
         counts = torch.zeros((len(bins), BINS**3), dtype=torch.float64)
         return counts.scatter_add_(1, codes, torch.ones_like(codes, dtype=torch.float64)) / codes.shape[1]
 
-    return compute.rows(len(images), 64, work)
+    return compute.rows(len(images), at_once((images.shape[1], images.shape[2])), work)
 
 
 def color_distance(real: torch.Tensor, fake: torch.Tensor) -> float:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from facegan.data.stored import Pictures, in_parts
+from facegan.sizes import at_once
 
 BATCH = 64
 
@@ -31,5 +32,6 @@ class Extractor:
         """Features of uint8 [n, h, w, 3], a batch at a time."""
         for part in in_parts(images, BATCH):
             with torch.no_grad():
-                features = self.extract(part)
+                count = at_once((part.shape[1], part.shape[2]))
+                features = torch.cat([self.extract(few) for few in part.split(count)])
             yield features  # outside: the caller keeps the mode it was in

@@ -14,5 +14,11 @@ def generate(network: nn.Module, inputs: tuple[torch.Tensor, ...], device: torch
     network.eval()
     for part in input_batches(inputs, device, BATCH):
         with torch.no_grad():
-            pictures = to_uint8(network(*part))
+            pictures = torch.cat([to_uint8(network(*few)) for few in input_batches(part, device, at_once_of(network))])
         yield pictures  # outside: the caller keeps the mode it was in
+
+
+def at_once_of(network: nn.Module) -> int:
+    """How many pictures the network draws in one pass: fewer when they are large."""
+    count = getattr(network, "at_once", BATCH)
+    return count if isinstance(count, int) else BATCH

@@ -8,6 +8,7 @@ from torch.nn import functional
 from facegan.data.stored import Pictures
 from facegan.evaluation.neighbors import Share, squared_distances
 from facegan.sharing import HERE, Compute
+from facegan.sizes import at_once
 
 SIDE = 16  # pixels at which pictures are compared
 NEIGHBORS = 5
@@ -80,7 +81,8 @@ def leaning(to_train: torch.Tensor, to_held_out: torch.Tensor, train: int, held_
 def _small(images: Pictures, places: slice, device: torch.device) -> torch.Tensor:
     """float32 [n, 3, 16, 16] about 0, in grey levels; a few at a time, as they are large before."""
     parts = []
-    for start in range(places.start, places.stop, 64):
-        planes = images[start : min(start + 64, places.stop)].to(device).permute(0, 3, 1, 2).to(torch.float32) - 127.5
+    step = at_once((images.shape[1], images.shape[2]))
+    for start in range(places.start, places.stop, step):
+        planes = images[start : min(start + step, places.stop)].to(device).permute(0, 3, 1, 2).to(torch.float32) - 127.5
         parts.append(functional.interpolate(planes, (SIDE, SIDE), mode="area"))
     return torch.cat(parts)

@@ -4,10 +4,10 @@ import torch
 from torch.nn import functional
 
 from facegan.sharing import HERE, Compute
+from facegan.sizes import at_once
 
 WINDOW, SIGMA = 11, 1.5  # pixels
 BETAS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of the scales, the finest first (Wang et al., 2003)
-BATCH = 64
 
 
 def ms_ssim(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
@@ -16,7 +16,8 @@ def ms_ssim(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     As many of the five scales as keep the window inside the picture: 2 at 32 pixels, 3 at 64, 4 at 128, 5 at 256, with
     weights that add up to 1. A negative contrast term counts as 0.
     """
-    return torch.cat([_batch(x, y) for x, y in zip(a.split(BATCH), b.split(BATCH), strict=True)])
+    count = at_once((a.shape[1], a.shape[2]))
+    return torch.cat([_batch(x, y) for x, y in zip(a.split(count), b.split(count), strict=True)])
 
 
 def pair_similarity(images: torch.Tensor, compute: Compute = HERE) -> torch.Tensor:
@@ -26,7 +27,7 @@ def pair_similarity(images: torch.Tensor, compute: Compute = HERE) -> torch.Tens
         pairs = images[part].to(compute.device)
         return ms_ssim(pairs[::2], pairs[1::2])
 
-    return compute.rows(len(images) // 2 * 2, 2 * BATCH, work)
+    return compute.rows(len(images) // 2 * 2, 2 * at_once((images.shape[1], images.shape[2])), work)
 
 
 def scales(size: int) -> int:

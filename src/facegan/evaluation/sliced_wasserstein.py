@@ -6,13 +6,13 @@ from torch.nn import functional
 
 from facegan.randomness import generator
 from facegan.sharing import HERE, Compute, in_steps
+from facegan.sizes import at_once
 
 SMALLEST = 16  # pixels: the coarsest level
 PATCH = 7  # pixels
 PATCHES = 32_768  # of each level and set, in all
 OF_A_PICTURE = 128  # of them at most, as in the paper
 DIRECTIONS = 128
-BATCH = 64
 
 
 def level_sizes(height: int, width: int) -> list[tuple[int, int]]:
@@ -54,7 +54,7 @@ class Slices:
                 for level, (planes, corners) in enumerate(zip(pyramid, self._corners, strict=True))
             }
 
-        cut = list(compute.processes.share(in_steps(len(images), BATCH), work))
+        cut = list(compute.processes.share(in_steps(len(images), at_once((images.shape[1], images.shape[2]))), work))
         return [
             _project(
                 torch.cat([part[str(level)] for part in cut]).to(compute.device), directions.to(compute.device)

@@ -9,7 +9,7 @@ from torch import nn
 from facegan.networks import conditional, conv, dense, r3gan, resnet, stylegan2
 from facegan.params import ModelParams
 from facegan.randomness import generator as random_generator
-from facegan.sizes import Size
+from facegan.sizes import Size, at_once
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,12 @@ def build_generator(model: ModelParams, size: Size, classes: Sequence[int] = ())
     With ``classes``, how many there are in each column of labels, it takes labels int64 [n, columns] too.
     """
     build = ARCHITECTURES[model.network].generator
-    if not classes:
-        return _channels_last(build(model, size, 0))
-    return _channels_last(conditional.ConditionalGenerator(build(model, size, conditional.EMBEDDING), classes))
+    if classes:
+        network: nn.Module = conditional.ConditionalGenerator(build(model, size, conditional.EMBEDDING), classes)
+    else:
+        network = build(model, size, 0)
+    network.at_once = at_once(size)  # type: ignore[assignment]  # pictures of a pass outside of a step
+    return _channels_last(network)
 
 
 def build_discriminator(model: ModelParams, size: Size, classes: Sequence[int] = ()) -> nn.Module:

@@ -13,9 +13,11 @@ from tqdm import tqdm
 
 from facegan.data.batches import input_batches, to_uint8
 from facegan.data.labels import one_class_a_row
+from facegan.evaluation.generation import at_once_of
 from facegan.pictures import write_grid
 from facegan.randomness import Inputs, latents
 from facegan.randomness import generator as random_generator
+from facegan.sizes import at_once
 from facegan.tracking.journal import Journal
 from facegan.training import ema
 from facegan.training.alarms import Watch, alarms, least_loss
@@ -45,7 +47,9 @@ class Training(Engine):
         super().__post_init__()
         # Shuffled: pictures of one class folder follow each other.
         shown = torch.randperm(len(self.images), generator=random_generator(self.seed, "watch"))
-        shown = shown[: max(self.train.samples, 1000)].to(self.device)
+        shown = shown[: max(self.train.samples, at_once((self.images.shape[1], self.images.shape[2]), 1000))].to(
+            self.device
+        )
         self.watch = Watch.on(self.images[shown], self.train.samples)
         self.inputs = Inputs(self.model.latent, self.labels.table)
 
@@ -182,10 +186,11 @@ class Training(Engine):
 
     def _draw(self, state: TrainingState, inputs: tuple[torch.Tensor, ...]) -> torch.Tensor:
         with torch.no_grad(), self._precision():
-            return to_uint8(torch.cat([state.average(*part) for part in input_batches(inputs, self.device)]))
+            parts = input_batches(inputs, self.device, at_once_of(state.average))
+            return torch.cat([to_uint8(state.average(*part)) for part in parts])
 
     def _refresh_norms(self, state: TrainingState) -> None:
-        count = max(self.train.batch, 64)
+        count = max(self.train.arithmetic_batch, at_once_of(state.average))
         batches = -(-NORM_LATENTS // count)
         drawn = (self.inputs.draw(count, self.seed, "norms", number) for number in range(batches))
         with self._precision():

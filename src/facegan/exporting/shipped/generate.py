@@ -31,6 +31,8 @@ class Generator:
         options.intra_op_num_threads = threads
         self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         self.latent = int(self.session.get_inputs()[0].shape[1])
+        height, width = self.session.get_outputs()[0].shape[2:]
+        self.pixels = int(height) * int(width)
         described = self.session.get_modelmeta().custom_metadata_map
         self.names: dict[str, list[str]] = json.loads(described.get("facegan.labels", "{}"))
 
@@ -57,8 +59,12 @@ class Generator:
             numbers[name] = self.names[name].index(value)
         return np.array(list(numbers.values()), np.int64)
 
-    def pictures(self, latents: np.ndarray, labels: "np.ndarray | None" = None, batch: int = 64) -> np.ndarray:
-        """uint8 [n, height, width, 3]; ``labels`` int64 [n, columns] or [columns], any class without."""
+    def pictures(self, latents: np.ndarray, labels: "np.ndarray | None" = None, batch: int = 0) -> np.ndarray:
+        """uint8 [n, height, width, 3]; ``labels`` int64 [n, columns] or [columns], any class without.
+
+        ``batch`` are drawn at once; 0 is 64, or fewer above 128 pixels.
+        """
+        batch = batch or max(1, min(64, 64 * 128 * 128 // self.pixels))
         given = np.broadcast_to(-1 if labels is None else labels, (len(latents), len(self.names))).astype(np.int64)
         parts = []
         for start in range(0, len(latents), batch):
