@@ -150,7 +150,7 @@ def drawn_faces(count: int, size: int = 64) -> PictureSet:
 def given_pictures(path: Path, count: int, size: int) -> PictureSet:
     """The first ``count`` pictures of a folder or an archive."""
     params = PreprocessParams(
-        size=size, filter="lanczos", min_side=32, deduplicate=True, held_out=0.1, max_reject_fraction=1.0
+        channels=3, size=size, filter="lanczos", min_side=32, deduplicate=True, held_out=0.1, max_reject_fraction=1.0
     )
     decoded = []
     with open_pictures(path) as pictures:

@@ -8,6 +8,7 @@ import torch
 
 from facegan.data.labels import Labels
 from facegan.data.manifest import SPLITS, read_manifest
+from facegan.data.rgb import in_rgb
 from facegan.data.stored import load_split
 from facegan.errors import FaceganError
 from facegan.evaluation.comparison import at_its_floor
@@ -47,7 +48,7 @@ def _evaluate(project: Project, processes: Processes) -> None:
     processes.agree("evaluation", json_digest(about))
     sets = [load_split(project.root / SHARDS, split) for split in SPLITS]
     labels = [Labels.of(part, names=config["labels"], manifest=manifest) for part in sets]
-    real = Real(sets[0].images, sets[1].images, labels[0], labels[1], manifest)
+    real = Real(in_rgb(sets[0].images), in_rgb(sets[1].images), labels[0], labels[1], manifest)
     count, generated, seed = sum(map(len, sets)), params.evaluate.generated, params.seed
     n = min(generated, count // 2)
     if n < 2:
@@ -55,7 +56,7 @@ def _evaluate(project: Project, processes: Processes) -> None:
 
     try:
         with progress(None, count + generated, "evaluate", hidden=processes.rank > 0) as bar:
-            everything = load_split(project.root / SHARDS, *SPLITS).images
+            everything = in_rgb(load_split(project.root / SHARDS, *SPLITS).images)
             cache, told = project.state / "cache", bar.update
             held = reference(everything, extractor, n, SCORING_SEED, cache, real.digests, environment, told, processes)
             done = evaluate_generator(

@@ -33,7 +33,7 @@ def walk_frames(
     generator: "Generator", count: int, steps: int, seed: int, truncation: float, label: list[str]
 ) -> Iterator[np.ndarray]:
     """A grid of ``count`` faces, each of which passes four latents and comes back, ``steps`` pictures apart."""
-    from facegan.exporting.shipped.generate import grid, interpolate
+    from facegan.exporting.shipped.generate import grid, interpolate, rgb
 
     labels = generator.labels(label)
     corners = generator.latents(count * CORNERS, seed, truncation).reshape(count, CORNERS, -1)
@@ -43,7 +43,7 @@ def walk_frames(
         paths.append(np.delete(closed, np.s_[steps :: steps + 1], axis=0))  # ends are next beginnings
     columns = math.ceil(math.sqrt(count))
     for latents in np.stack(paths, axis=1):
-        yield np.asarray(grid(generator.pictures(latents, labels), columns))
+        yield np.asarray(grid(rgb(generator.pictures(latents, labels)), columns))
 
 
 def write_film(path: Path, frames: Iterator[np.ndarray], fps: int, still: float = 0.0) -> None:

@@ -113,6 +113,7 @@ def _size(value: object) -> Any:
 
 class PreprocessParams(Block):
     size: Annotated[Size, BeforeValidator(_size)]  # pixels: the side of a square, or height and width
+    channels: Literal[1, 3, 4]  # gray, colour, or colour with transparency
     filter: Literal["lanczos", "bicubic"]
     min_side: Count  # pixels; smaller pictures are rejected
     deduplicate: bool

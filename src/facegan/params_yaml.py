@@ -13,7 +13,7 @@ from facegan.params import Params
 from facegan.strict_yaml import read_yaml
 
 ADDED = (  # keys that earlier versions did not have, and `facegan upgrade` adds
-    "data.hub", "data.parquet", "data.webdataset", "train.judge", "train.microbatch",
+    "data.hub", "data.parquet", "data.webdataset", "preprocess.channels", "train.judge", "train.microbatch",
 )  # fmt: skip
 
 

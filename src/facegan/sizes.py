@@ -49,6 +49,11 @@ def size_of(described: Mapping[str, Any]) -> Size:
     return size if isinstance(size, int) else (size[0], size[1])
 
 
+def channels_of(described: Mapping[str, Any]) -> int:
+    """The ``channels`` of a manifest or of a model's configuration; earlier versions knew colour alone."""
+    return int(described.get("channels", 3))
+
+
 def in_words(size: Size) -> str:
     """As people write it, height first: "64x64"."""
     return "{}x{}".format(*height_and_width(size))

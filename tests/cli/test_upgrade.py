@@ -48,7 +48,7 @@ def test_a_file_of_an_earlier_version_comes_up_to_date(
     assert "train.judge: fd_random added, which is what it was" in said and "train.microbatch: null added" in said
     lines = path.read_text().splitlines()
     assert [
-        line for line in lines if not re.match(r"  (hub|parquet|webdataset|judge|microbatch): ", line)
+        line for line in lines if not re.match(r"  (hub|parquet|webdataset|channels|judge|microbatch): ", line)
     ] == before.splitlines()  # comments and all
     upgrade(Project(tmp_path, tmp_path))
     assert capsys.readouterr().out == "params.yaml is up to date\n"

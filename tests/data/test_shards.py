@@ -149,7 +149,7 @@ def test_the_bytes_do_not_depend_on_the_workers(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(shards, "shard_pictures", lambda _: shard_pictures)
+    monkeypatch.setattr(shards, "shard_pictures", lambda *_: shard_pictures)
     files = {**pictures, "again.png": pictures["003.png"], **{name: content for name, (content, _) in BROKEN.items()}}
     folder = raw(files, {name: {"class": name[2]} for name in pictures}, {"z.png": "encrypted"})
     manifests = [write_shards(folder, tmp_path / str(workers), preprocess, workers) for workers in (1, 2, 3)]
@@ -169,7 +169,7 @@ def test_a_split_is_cut_into_full_shards_and_one_rest(
     folder = raw(pictures)
     whole = write_shards(folder, tmp_path / "whole", preprocess, workers=1)
     assert len(whole["shards"]) == 2
-    monkeypatch.setattr(shards, "shard_pictures", lambda _: shard_pictures)
+    monkeypatch.setattr(shards, "shard_pictures", lambda *_: shard_pictures)
     manifest = write_shards(folder, tmp_path / "cut", preprocess, workers=1)
     for split in SPLITS:
         names = [shard["file"] for shard in manifest["shards"] if shard["split"] == split]
@@ -377,6 +377,7 @@ def test_every_reject_is_listed_with_its_reason(
         },
         "height": 32,
         "width": 32,
+        "channels": 3,
     }
 
 
@@ -401,7 +402,7 @@ def test_members_that_an_archive_cannot_give_are_rejects_with_one_reason(
 def test_too_many_rejects_fail_with_the_table_and_change_nothing(
     raw: Raw, pictures: dict[str, bytes], preprocess: PreprocessParams, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shards, "shard_pictures", lambda _: 7)  # some shards are already written by then
+    monkeypatch.setattr(shards, "shard_pictures", lambda *_: 7)  # some shards are already written by then
     write_shards(raw(pictures), tmp_path / "shards", preprocess, workers=1)
     before = listing(tmp_path / "shards")
     files = {**pictures, **{name: content for name, (content, _) in BROKEN.items()}}
@@ -481,7 +482,7 @@ def test_labels_come_back_and_unknown_is_minus_one(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(shards, "shard_pictures", lambda _: shard_pictures)
+    monkeypatch.setattr(shards, "shard_pictures", lambda *_: shard_pictures)
     tags: dict[str, dict[str, str]] = {}
     for index, name in enumerate(pictures):
         tags[name] = {

@@ -58,7 +58,7 @@ def several(tmp_path_factory: pytest.TempPathFactory, params: Params) -> Path:
     write_raw(PictureSet(tuple(files), read, {}, {"source": "test"}), folder / "raw", workers=1)
     values = {**params.preprocess.model_dump(), "size": SIDE, "held_out": 0.3}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shards, "shard_pictures", lambda _: 7)
+        patch.setattr(shards, "shard_pictures", lambda *_: 7)
         write_shards(folder / "raw", folder / "shards", PreprocessParams.model_validate(values), workers=1)
     return folder / "shards"
 

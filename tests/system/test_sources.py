@@ -8,8 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import datasets
-from conftest import Clone, assert_whole, make_clone
+import httpx
+import numpy as np
+import pytest
+from conftest import BIN, Clone, assert_whole, make_clone
 from data.hub_server import Hub, serving
+from PIL import Image
+from servers import free_port
+from servers import serving as serving_http
 
 from facegan.data.stored import load_split
 from facegan.data.synthetic import png
@@ -121,3 +127,48 @@ def test_the_hub_parquet_and_webdataset_give_what_a_folder_gives(tmp_path: Path)
     for manifest, pictures, hair in found.values():
         assert (pictures, hair) == found["folder"][1:]
         assert manifest["labels"] == {"hair": sorted(HAIR)}
+
+
+def faces_without_background(folder: Path) -> None:
+    """Drawn faces of which a circle is left, on nothing."""
+    folder.mkdir()
+    rows, columns = np.mgrid[:64, :64] - 31.5
+    circle = np.where(rows**2 + columns**2 < 28**2, 255, 0).astype(np.uint8)
+    for index, (content, _) in enumerate(DRAWN):
+        with Image.open(io.BytesIO(content)) as face:
+            Image.fromarray(np.dstack([np.asarray(face.convert("RGB")), circle])).save(folder / f"{index:04d}.png")
+
+
+@pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (4, "RGBA")])
+def test_gray_and_transparent_pictures_to_the_end(tmp_path: Path, channels: int, mode: str) -> None:
+    """Trained and drawn in their channels, by every command; scored as they are seen."""
+    faces_without_background(tmp_path / "faces")
+    clone = make_clone(
+        tmp_path / "clone", data__source="folder", data__folder__path="../faces", preprocess__channels=channels,
+        train__augment=["color", "translation"],
+    )  # fmt: skip
+    clone.repro()
+    assert_whole(clone, clone.runs()[0].info.run_id)
+    assert load_split(clone.root / "data/shards", "train").images.shape[3] == channels
+    assert read_json(clone.root / "reports/data.json")["channels"] == channels
+    assert read_json(clone.root / "models/export/config.json")["channels"] == channels
+    assert mode.removesuffix("L") in (card := (clone.root / "models/export/MODEL_CARD.md").read_text())
+    assert f"[batch, {channels}, " in card
+    assert "seen" in read_json(clone.root / "reports/evaluate.json")["protocol"]
+    clone.run("facegan", "generate", "--count", "4", "--out", "faces.png")
+    clone.run("facegan", "generate", "--film", "walk", "--count", "1", "--steps", "2", "--out", "walk.gif")
+    with Image.open(clone.root / "faces.png") as drawn:
+        assert drawn.mode == mode
+    port = free_port()
+    command = ["env", f"--chdir={clone.root}", str(BIN / "facegan"), "serve", "--model", "models/export"]
+    with serving_http([*command, "--port", str(port)], port, tmp_path / "serve.log", clone.env()):
+        about = httpx.get(f"http://127.0.0.1:{port}/model").json()
+        assert about["channels"] == channels
+        for count in (1, 3):
+            answer = httpx.get(f"http://127.0.0.1:{port}/pictures.png?seed=3&count={count}")
+            with Image.open(io.BytesIO(answer.content)) as served:
+                assert served.mode == mode
+    for shown in ("train/samples", "evaluate"):
+        for path in (clone.root / "reports" / shown).rglob("*.png"):
+            with Image.open(path) as seen:
+                assert seen.mode in ("RGB", "RGBA"), path

@@ -37,6 +37,7 @@ def test_config_tells_what_was_trained_and_which_images_are_the_best(tiny: Tiny)
     assert config == {
         "model": tiny.model().model_dump(mode="json"),
         "size": 32,
+        "channels": 3,
         "labels": {},
         "images": 28,
         "judge": "fd_face",

@@ -48,6 +48,7 @@ ADDITIONS = (
     Addition("data", "hub", "folder", _source(**_HUB), "a data set of the Hugging Face hub; needs facegan[hub]"),
     Addition("data", "parquet", "hub", _source(**_PARQUET), "pictures in a column of Parquet files"),
     Addition("data", "webdataset", "parquet", _source(path=None, labels=[], digest=None), "pictures in .tar shards"),
+    Addition("preprocess", "channels", "size", lambda _: 3, "1 (gray) | 3 (colour) | 4 (colour and transparency)"),
     Addition("train", "judge", "evaluate_every", _judge, "the score that chooses the best weights"),
     Addition("train", "microbatch", "batch", lambda _: None, "pictures that are computed at once; null is the batch"),
 )

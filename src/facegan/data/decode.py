@@ -21,8 +21,9 @@ class Rejected(Exception):
 
 
 class Decoded(NamedTuple):
-    """``image`` uint8 [height, width, 3] RGB, whether it had to be ``enlarged``, and the SHA-256 of the ``source``: the
-    pixels before any change of size, which are the same in every lossless format and at every ``size``.
+    """``image`` uint8 [height, width, channels], whether it had to be ``enlarged``, and the SHA-256 of the ``source``:
+    the pixels before any change of size, in RGB over white, which are the same in every lossless format, at every
+    ``size`` and with any ``channels``.
     """
 
     image: np.ndarray
@@ -33,7 +34,8 @@ class Decoded(NamedTuple):
 def decode(content: bytes, params: PreprocessParams) -> Decoded:
     """The picture in the size that the parameters ask for.
 
-    Oriented by EXIF, transparency over white, as small as covers ``size`` with one antialiased filter, centre crop.
+    Oriented by EXIF, as small as covers ``size`` with one antialiased filter, centre crop. Transparency is kept with
+    4 ``channels``, where what is invisible is white, and laid over white otherwise.
     The first frame stands for an animation; 16 bits a channel are scaled to 8. Raises Rejected.
     """
     if not content:
@@ -54,6 +56,9 @@ def decode(content: bytes, params: PreprocessParams) -> Decoded:
             image.load()  # verify() accepts truncated JPEGs
             ImageOps.exif_transpose(image, in_place=True)
             upright = to_rgb(image)
+            wanted = upright.convert("L") if params.channels == 1 else upright
+            if params.channels == 4:
+                wanted = image.convert("RGBA") if _is_transparent(image) else upright.convert("RGBA")
         except Rejected:
             raise
         except MemoryError:
@@ -61,7 +66,7 @@ def decode(content: bytes, params: PreprocessParams) -> Decoded:
         except Exception:
             raise Rejected("truncated or damaged") from None
     source = hashlib.sha256(b"%d %d\n" % upright.size + upright.tobytes())
-    return Decoded(*fit(upright, params), source.digest())
+    return Decoded(*fit(wanted, params), source.digest())
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -77,15 +82,19 @@ def to_rgb(image: Image.Image) -> Image.Image:
         return Image.fromarray(((values * 255 + 32767) // 65535).astype(np.uint8)).convert("RGB")
     if image.mode == "F":
         raise Rejected("unsupported depth")
-    if "A" in image.mode or "a" in image.mode or "transparency" in image.info:
+    if _is_transparent(image):
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, (255, 255, 255, 255))
         return Image.alpha_composite(white, image).convert("RGB")
     return image.convert("RGB")
 
 
+def _is_transparent(image: Image.Image) -> bool:
+    return "A" in image.mode or "a" in image.mode or ("transparency" in image.info and image.mode[0] not in "IF")
+
+
 def fit(image: Image.Image, params: PreprocessParams) -> tuple[np.ndarray, bool]:
-    """As small as covers the size, centre crop: uint8 [height, width, 3], and whether it was enlarged."""
+    """As small as covers the size, centre crop: uint8 [height, width, channels], and whether it was enlarged."""
     height, width = height_and_width(params.size)
     # The side that is just covered: compared as products, which are exact.
     wanted, given = (height, image.height) if height * image.width > width * image.height else (width, image.width)
@@ -98,4 +107,7 @@ def fit(image: Image.Image, params: PreprocessParams) -> tuple[np.ndarray, bool]
             raise Rejected("too many pixels")
         image = image.resize(scaled, FILTERS[params.filter])
     left, top = (image.width - width) // 2, (image.height - height) // 2
-    return np.asarray(image)[top : top + height, left : left + width], given < wanted
+    pixels = np.asarray(image)[top : top + height, left : left + width].reshape(height, width, -1)
+    if image.mode == "RGBA":  # what is invisible has no colour; a network would learn one
+        pixels = np.where(pixels[..., 3:] == 0, np.array((255, 255, 255, 0), np.uint8), pixels)
+    return pixels, given < wanted

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from facegan.files import read_json
-from facegan.sizes import height_and_width, size_of
+from facegan.sizes import channels_of, height_and_width, size_of
 
 MANIFEST = "manifest.json"
 SPLITS = ("train", "held_out")
@@ -19,7 +19,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 def shape_of(manifest: dict[str, Any]) -> tuple[int, int, int]:
     """Height, width and channels of a picture."""
-    return *height_and_width(size_of(manifest)), 3
+    return *height_and_width(size_of(manifest)), channels_of(manifest)
 
 
 def split_of(manifest: dict[str, Any]) -> tuple[str, float]:

@@ -1,7 +1,7 @@
 """Raw pictures to tensor shards: uint8, channels last, split into training and held out by content.
 
-A shard is a safetensors file: ``images`` uint8 [n, height, width, 3], ``index`` int32 [n] (place in the raw archive's
-sorted names) and ``label.COLUMN`` int32 [n] for every label column (-1 is unknown).
+A shard is a safetensors file: ``images`` uint8 [n, height, width, channels], ``index`` int32 [n] (place in the raw
+archive's sorted names) and ``label.COLUMN`` int32 [n] for every label column (-1 is unknown).
 """
 
 import csv
@@ -21,13 +21,13 @@ from safetensors.numpy import save_file
 
 from facegan.data.archive import IMAGES, Entry, read_content, read_raw
 from facegan.data.decode import Rejected, decode
-from facegan.data.manifest import MANIFEST, SCHEME, SPLITS
+from facegan.data.manifest import MANIFEST, SCHEME, SPLITS, shape_of
 from facegan.errors import FaceganError
 from facegan.files import new_folder, sha256, write_json
 from facegan.params_data import PreprocessParams
 from facegan.processes import end_with
 from facegan.progress import progress
-from facegan.sizes import Size, height_and_width, size_of
+from facegan.sizes import Size, height_and_width
 
 _CHUNK = 64  # pictures that a worker takes at a time
 SCRATCH_BYTES = 256 * 2**20
@@ -39,7 +39,7 @@ REJECTED, EXAMPLES = "rejected.csv", 5  # what was rejected, and so many names o
 class _Decoded:
     """What became of one chunk: pictures that passed, in order, and the reasons for the others.
 
-    ``images`` uint8 [n, height, width, 3] holds until the next chunk is asked for.
+    ``images`` uint8 [n, height, width, channels] holds until the next chunk is asked for.
     """
 
     index: list[int]
@@ -66,22 +66,23 @@ class _Labels:
         }
 
 
-def shard_pictures(size: Size) -> int:
+def shard_pictures(size: Size, channels: int = 3) -> int:
     """How many pictures a full shard has: 32 MiB of them up to 64 pixels, as many of larger ones up to 128 MiB, and
     128 at least. So a million pictures are hundreds of files up to 128 pixels, and a few thousand above.
     """
-    one = 3 * math.prod(height_and_width(size))
+    one = channels * math.prod(height_and_width(size))
     return max(128, min(128 * 2**20 // one, max(32 * 2**20 // one, 2730)))
 
 
 class _ShardWriter:
     """Gathers the pictures of one split and writes a shard whenever it is full."""
 
-    def __init__(self, folder: Path, split: str, size: Size, names: Sequence[str], labels: _Labels) -> None:
+    def __init__(
+        self, folder: Path, split: str, params: PreprocessParams, names: Sequence[str], labels: _Labels
+    ) -> None:
         self._folder, self._split, self._names, self._labels = folder, split, names, labels
-        self._images = np.empty(
-            (shard_pictures(size), *height_and_width(size), 3), np.uint8
-        )  # memory is taken as it is filled
+        count = shard_pictures(params.size, params.channels)
+        self._images = np.empty((count, *_shape(params)), np.uint8)  # memory is taken as it is filled
         self._index: list[int] = []
         self.written: list[dict[str, Any]] = []
 
@@ -126,7 +127,7 @@ def write_shards(raw: Path, folder: Path, params: PreprocessParams, workers: int
     duplicates = enlarged = 0
 
     with new_folder(folder) as partial:
-        writers = {split: _ShardWriter(partial, split, params.size, names, labels) for split in SPLITS}
+        writers = {split: _ShardWriter(partial, split, params, names, labels) for split in SPLITS}
         chunks = _decode_all(raw / IMAGES, entries, params, workers, partial / _SCRATCH)
         for chunk in progress(chunks, -(-len(entries) // _CHUNK), "preprocess", scale=_CHUNK):
             rejected += [(names[index], reason) for index, reason in chunk.rejected]
@@ -151,6 +152,7 @@ def write_shards(raw: Path, folder: Path, params: PreprocessParams, workers: int
             raise FaceganError(f"preprocess: {counts['train']} pictures are left to train on; at least 2 are needed")
         manifest = {
             "size": params.size,
+            "channels": params.channels,
             "filter": params.filter,
             "pictures": counts,
             "split": {"scheme": SCHEME, "held_out": params.held_out},
@@ -174,7 +176,7 @@ def summary(manifest: dict[str, Any]) -> dict[str, Any]:
         "duplicates": manifest["duplicates"],
         "enlarged": round(manifest["enlarged"], 6),
         "rejected": {"total": sum(rejected.values()), **rejected},
-        **dict(zip(("height", "width"), height_and_width(size_of(manifest)), strict=True)),
+        **dict(zip(("height", "width", "channels"), shape_of(manifest), strict=True)),
     }
 
 
@@ -186,7 +188,7 @@ def _decode_all(
     Pixels come from the workers through ``scratch``, a file that all of them map: sent as objects they would be
     copied four times.
     """
-    shape = (_CHUNK, *height_and_width(params.size), 3)
+    shape = (_CHUNK, *_shape(params))
     slots = 1 if workers == 1 else min(4 * workers, max(workers, SCRATCH_BYTES // int(np.prod(shape))))
     with scratch.open("wb") as file:
         for _ in range(slots):  # written, not only made as long: a full disk is an error here, and a crash once mapped
@@ -205,6 +207,11 @@ def _decode_all(
             decoded.images = pixels[slot]
             yield decoded
             under_way += [pool.submit(_decode_in_worker, *task) for task in islice(tasks, 1)]
+
+
+def _shape(params: PreprocessParams) -> tuple[int, int, int]:
+    """Of a picture: height, width, channels."""
+    return *height_and_width(params.size), params.channels
 
 
 def _chunks(entries: list[Entry]) -> Iterator[tuple[int, list[Entry]]]:

@@ -8,7 +8,7 @@ import numpy as np
 import streamlit as st
 
 from facegan.demo.faces import DIRECTIONS, Faces, png, shown
-from facegan.exporting.shipped.generate import grid
+from facegan.exporting.shipped.generate import grid, rgb
 from facegan.film import gif, mp4, walk_frames
 from facegan.repository.project import SHARDS
 from facegan.serving.model import Model, Source, to_stderr
@@ -143,6 +143,7 @@ def _copying(picture: np.ndarray, shards: Path) -> None:
 
     from facegan.evaluation.memorization import nearest
 
+    picture = rgb(picture)
     train = _training_pictures(str(shards), (shards / "manifest.json").stat().st_mtime)
     if picture.shape != train.shape[1:]:
         drawn, there = ("x".join(map(str, shape[:2])) for shape in (picture.shape, train.shape[1:]))
@@ -158,9 +159,10 @@ def _copying(picture: np.ndarray, shards: Path) -> None:
 
 @st.cache_resource(show_spinner="reading the training pictures")
 def _training_pictures(shards: str, changed: float):  # type: ignore[no-untyped-def]  # torch is loaded only here
+    from facegan.data.rgb import in_rgb
     from facegan.data.stored import load_split
 
-    return load_split(Path(shards), "train").images
+    return in_rgb(load_split(Path(shards), "train").images)
 
 
 main()

@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 from PIL import Image
 
-from facegan.exporting.shipped.generate import Generator, interpolate
+from facegan.exporting.shipped.generate import Generator, image, interpolate
 
 DIRECTIONS = 6
 SAMPLES = 512  # pictures from which the directions are found
@@ -57,10 +57,10 @@ class Faces:
 
 
 def shown(picture: np.ndarray) -> Image.Image:
-    """uint8 [h, w, 3], enlarged a whole number of times so that it fills a phone's width."""
-    image = Image.fromarray(picture)
-    factor = max(1, -(-SHOWN // image.width))
-    return image.resize((image.width * factor, image.height * factor), Image.Resampling.BICUBIC)
+    """uint8 [h, w, channels], enlarged a whole number of times so that it fills a phone's width."""
+    face = image(picture)
+    factor = max(1, -(-SHOWN // face.width))
+    return face.resize((face.width * factor, face.height * factor), Image.Resampling.BICUBIC)
 
 
 def png(image: Image.Image) -> bytes:

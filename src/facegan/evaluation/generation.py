@@ -6,15 +6,17 @@ import torch
 from torch import nn
 
 from facegan.data.batches import input_batches, to_uint8
+from facegan.data.rgb import to_rgb
 from facegan.evaluation.extractor import BATCH
 
 
-def generate(network: nn.Module, inputs: tuple[torch.Tensor, ...], device: torch.device) -> Iterator[torch.Tensor]:
+def generate(network: nn.Module, drawn: tuple[torch.Tensor, ...], device: torch.device) -> Iterator[torch.Tensor]:
     """uint8 [n, h, w, 3] in batches, in eval mode, from latents float [count, latent], and labels if any."""
     network.eval()
-    for part in input_batches(inputs, device, BATCH):
+    for part in input_batches(drawn, device, BATCH):
         with torch.no_grad():
-            pictures = torch.cat([to_uint8(network(*few)) for few in input_batches(part, device, at_once_of(network))])
+            few = input_batches(part, device, at_once_of(network))
+            pictures = torch.cat([to_rgb(to_uint8(network(*inputs))) for inputs in few])
         yield pictures  # outside: the caller keeps the mode it was in
 
 

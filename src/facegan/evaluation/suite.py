@@ -18,8 +18,10 @@ from facegan.evaluation.scores import draw, feature_scores, protocol
 from facegan.evaluation.warnings import warnings
 from facegan.randomness import Inputs
 from facegan.sharing import HERE, Compute
+from facegan.sizes import channels_of
 
 GRID = 36  # pictures
+SEEN = {1: "gray, in three equal channels", 4: "over white, by real and generated transparency"}  # of other than RGB
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,8 @@ def evaluate_generator(
     about = protocol(reference, fake, extractor, found, seed, real.digests)
     if labels.names:
         about["labels"] = f"{', '.join(labels.names)}: drawn as the real pictures have them"
+    if seen := SEEN.get(channels_of(real.manifest)):
+        about["seen"] = seen
     told = warnings(found, extractor.dimensions, real.manifest["enlarged"])
 
     def of_any_class(latents: torch.Tensor) -> torch.Tensor:

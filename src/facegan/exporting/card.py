@@ -5,7 +5,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from facegan.exporting.model import judge_name
-from facegan.sizes import height_and_width, in_words, size_of
+from facegan.sizes import channels_of, height_and_width, in_words, size_of
 
 
 def model_card(config: dict[str, Any], report: dict[str, Any], parity: dict[str, Any], last_too: bool = False) -> str:
@@ -20,6 +20,7 @@ def model_card(config: dict[str, Any], report: dict[str, Any], parity: dict[str,
             config=config,
             size=in_words(size_of(config)),
             sides=height_and_width(size_of(config)),
+            channels=channels_of(config),
             judge=judge_name(config),
             scores=scores,
             protocol=protocol,

@@ -12,7 +12,7 @@ from facegan.errors import FaceganError
 from facegan.files import read_json
 from facegan.networks import build_generator
 from facegan.params import ModelParams
-from facegan.sizes import size_of
+from facegan.sizes import channels_of, size_of
 
 BEST, LAST = "generator", "generator-last"  # weights by the name of their file
 
@@ -56,7 +56,9 @@ def load_generator(folder: Path, which: str = BEST) -> tuple[nn.Module, dict[str
             if not (folder / name).is_file():
                 raise FaceganError(f"{folder} holds no model: {name} is missing")
         config = read_json(folder / "config.json")
-        network = build_generator(ModelParams.model_validate(config["model"]), size_of(config), classes(config))
+        network = build_generator(
+            ModelParams.model_validate(config["model"]), size_of(config), classes(config), channels_of(config)
+        )
         network.load_state_dict(load_file(folder / weights))
     except (SafetensorError, ValidationError, RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
         raise FaceganError(f"{folder} holds a damaged model: {str(error).splitlines()[0]}") from error

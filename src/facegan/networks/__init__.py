@@ -16,8 +16,8 @@ from facegan.sizes import Size, at_once
 class Architecture:
     """How to build both networks for a model and a picture size, and how to initialise either."""
 
-    generator: Callable[[ModelParams, Size, int], nn.Module]  # model, size, numbers behind the latent
-    discriminator: Callable[[ModelParams, Size, int], nn.Module]  # model, size, outputs
+    generator: Callable[[ModelParams, Size, int, int], nn.Module]  # model, size, numbers behind the latent, channels
+    discriminator: Callable[[ModelParams, Size, int, int], nn.Module]  # model, size, outputs, channels
     initialise: Callable[[nn.Module, torch.Generator], None]
 
 
@@ -30,26 +30,28 @@ ARCHITECTURES: dict[str, Architecture] = {
 }
 
 
-def build_generator(model: ModelParams, size: Size, classes: Sequence[int] = ()) -> nn.Module:
-    """Latents float [n, model.latent] to pictures float [n, 3, height, width]; weights are not set.
+def build_generator(model: ModelParams, size: Size, classes: Sequence[int] = (), channels: int = 3) -> nn.Module:
+    """Latents float [n, model.latent] to pictures float [n, channels, height, width]; weights are not set.
 
     With ``classes``, how many there are in each column of labels, it takes labels int64 [n, columns] too.
     """
     build = ARCHITECTURES[model.network].generator
     if classes:
-        network: nn.Module = conditional.ConditionalGenerator(build(model, size, conditional.EMBEDDING), classes)
+        inner = build(model, size, conditional.EMBEDDING, channels)
+        network: nn.Module = conditional.ConditionalGenerator(inner, classes)
     else:
-        network = build(model, size, 0)
+        network = build(model, size, 0, channels)
     network.at_once = at_once(size)  # type: ignore[assignment]  # pictures of a pass outside of a step
     return _channels_last(network)
 
 
-def build_discriminator(model: ModelParams, size: Size, classes: Sequence[int] = ()) -> nn.Module:
-    """Pictures float [n, 3, height, width], and labels as above, to logits float [n]; weights are not set."""
+def build_discriminator(model: ModelParams, size: Size, classes: Sequence[int] = (), channels: int = 3) -> nn.Module:
+    """Pictures float [n, channels, height, width], and labels as above, to logits float [n]; weights are not set."""
     build = ARCHITECTURES[model.network].discriminator
     if not classes:
-        return _channels_last(build(model, size, 1))
-    return _channels_last(conditional.ProjectionDiscriminator(build(model, size, 1 + conditional.EMBEDDING), classes))
+        return _channels_last(build(model, size, 1, channels))
+    inner = build(model, size, 1 + conditional.EMBEDDING, channels)
+    return _channels_last(conditional.ProjectionDiscriminator(inner, classes))
 
 
 def initialise(network: nn.Module, model: ModelParams, seed: int, purpose: str) -> None:

@@ -42,7 +42,7 @@ class ConditionalGenerator(nn.Module):
         self.network, self.embedding = network, LabelEmbedding(classes)
 
     def forward(self, latent: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """float [n, latent] and int64 [n, columns] to float [n, 3, h, w]."""
+        """float [n, latent] and int64 [n, columns] to float [n, channels, h, w]."""
         pictures: torch.Tensor = self.network(torch.cat([latent, self.embedding(labels)], 1))
         return pictures
 
@@ -55,7 +55,7 @@ class ProjectionDiscriminator(nn.Module):
         self.network, self.embedding = network, LabelEmbedding(classes)
 
     def forward(self, pictures: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """float [n, 3, h, w] and int64 [n, columns] to logits float [n]."""
+        """float [n, channels, h, w] and int64 [n, columns] to logits float [n]."""
         given = self.network(pictures)
         logits: torch.Tensor = given[:, 0] + (given[:, 1:] * self.embedding(labels)).mean(1)
         return logits

@@ -30,7 +30,7 @@ from facegan.sizes import Size, stages
 class ConvGenerator(nn.Module):
     """Latent as a 1x1 picture, doubled up to the picture's size, batch norm and ReLU between, tanh at the end."""
 
-    def __init__(self, model: ModelParams, size: Size, behind: int = 0) -> None:
+    def __init__(self, model: ModelParams, size: Size, behind: int = 0, channels: int = 3) -> None:
         super().__init__()
         params, given = model.generator, model.latent + behind
         self.inputs = first_inputs(model, behind)
@@ -39,14 +39,14 @@ class ConvGenerator(nn.Module):
         layers: list[nn.Module] = [nn.ConvTranspose2d(self.inputs, wide[0], first, 1, 0, bias=params.norm == "none")]
         if params.upsample == "transposed":
             layers += doubled(params, given, wide)
-            layers += [doubling(wide[-1], 3, "transposed", bias=False)]
+            layers += [doubling(wide[-1], channels, "transposed", bias=False)]
         else:  # a picture made by one convolution of an enlarged one is never sharp: half the channels at its own size
             last = max(1, params.channels // 2)
-            layers += [*doubled(params, given, [*wide, last]), nn.Conv2d(last, 3, 3, 1, 1)]
+            layers += [*doubled(params, given, [*wide, last]), nn.Conv2d(last, channels, 3, 1, 1)]
         self.layers = Conditioned(*layers, nn.Tanh())
 
     def forward(self, latent: torch.Tensor) -> torch.Tensor:
-        """float [n, latent] to float [n, 3, height, width] in [-1, 1]."""
+        """float [n, latent] to float [n, channels, height, width] in [-1, 1]."""
         pictures: torch.Tensor = self.layers(latent[:, : self.inputs, None, None], latent)
         return pictures
 
@@ -54,17 +54,17 @@ class ConvGenerator(nn.Module):
 class ConvDiscriminator(nn.Module):
     """Halved by strided 4x4 convolutions down to a few pixels, which one more makes a logit."""
 
-    def __init__(self, model: ModelParams, size: Size, outputs: int = 1) -> None:
+    def __init__(self, model: ModelParams, size: Size, outputs: int = 1, channels: int = 3) -> None:
         super().__init__()
         first, *larger = stages(size)
-        layers, last = halved(model.discriminator, len(larger))
+        layers, last = halved(model.discriminator, len(larger), channels)
         layers += [nn.Conv2d(last, outputs, first, 1, 0, bias=model.discriminator.norm != "batch"), Outputs(outputs)]
         self.layers = nn.Sequential(*layers)
         if model.discriminator.norm == "spectral":
             spectral_norm(self)
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        """float [n, 3, height, width] to logits float [n], or [n, outputs]."""
+        """float [n, channels, height, width] to logits float [n], or [n, outputs]."""
         logits: torch.Tensor = self.layers(pictures)
         return logits
 
@@ -86,11 +86,11 @@ def _norm_and_relu(params: GeneratorParams, condition: int, channels: int) -> li
     return [*([norm] if norm else []), nn.ReLU(inplace=True)]
 
 
-def halved(params: DiscriminatorParams, times: int) -> tuple[list[nn.Module], int]:
+def halved(params: DiscriminatorParams, times: int, channels: int) -> tuple[list[nn.Module], int]:
     """So many strided convolutions of a picture, with norm and LeakyReLU 0.2, and the channels behind them."""
     wide = widths(params.channels, params.max_channels, times)[::-1]
     layers: list[nn.Module] = []
-    for number, (before, after) in enumerate(pairwise([3, *wide])):
+    for number, (before, after) in enumerate(pairwise([channels, *wide])):
         layers += [HalvingConv2d(before, after, bias=params.norm != "batch")]
         if params.norm == "batch" and (number or params.first_norm):
             layers += [nn.BatchNorm2d(after)]

@@ -19,7 +19,7 @@ from facegan.sizes import Size, stages
 class DenseGenerator(nn.Module):
     """Latent to 8x8 or a few more by a fully connected layer, doubled up to the picture's size, tanh at the end."""
 
-    def __init__(self, model: ModelParams, size: Size, behind: int = 0) -> None:
+    def __init__(self, model: ModelParams, size: Size, behind: int = 0, channels: int = 3) -> None:
         super().__init__()
         params = model.generator
         self.inputs = first_inputs(model, behind)
@@ -29,12 +29,12 @@ class DenseGenerator(nn.Module):
         self.dense = nn.Linear(self.inputs, math.prod(self.first))
         self.layers = Conditioned(
             *doubled(params, model.latent + behind, wide),
-            nn.Conv2d(params.channels, 3, 3, 1, 1),
+            nn.Conv2d(params.channels, channels, 3, 1, 1),
             nn.Tanh(),
         )
 
     def forward(self, latent: torch.Tensor) -> torch.Tensor:
-        """float [n, latent] to float [n, 3, height, width] in [-1, 1]."""
+        """float [n, latent] to float [n, channels, height, width] in [-1, 1]."""
         pictures: torch.Tensor = self.layers(self.dense(latent[:, : self.inputs]).view(-1, *self.first), latent)
         return pictures
 
@@ -42,10 +42,10 @@ class DenseGenerator(nn.Module):
 class DenseDiscriminator(nn.Module):
     """Halved by strided 4x4 convolutions down to 8x8 or a few more, then fully connected to one logit."""
 
-    def __init__(self, model: ModelParams, size: Size, outputs: int = 1) -> None:
+    def __init__(self, model: ModelParams, size: Size, outputs: int = 1, channels: int = 3) -> None:
         super().__init__()
         _, first, *larger = stages(size)
-        layers, last = halved(model.discriminator, len(larger))
+        layers, last = halved(model.discriminator, len(larger), channels)
         self.layers = nn.Sequential(
             *layers, nn.Flatten(), nn.Linear(last * math.prod(first), outputs), Outputs(outputs)
         )
@@ -53,6 +53,6 @@ class DenseDiscriminator(nn.Module):
             spectral_norm(self)
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        """float [n, 3, height, width] to logits float [n], or [n, outputs]."""
+        """float [n, channels, height, width] to logits float [n], or [n, outputs]."""
         logits: torch.Tensor = self.layers(pictures)
         return logits

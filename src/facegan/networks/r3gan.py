@@ -22,7 +22,7 @@ EXPANSION = 2  # of the channels inside a block
 class R3Generator(nn.Module):
     """A learned basis of a few pixels scaled by a linear map of the latent, then blocks and doublings."""
 
-    def __init__(self, model: ModelParams, size: Size, behind: int = 0) -> None:
+    def __init__(self, model: ModelParams, size: Size, behind: int = 0, channels: int = 3) -> None:
         super().__init__()
         params = model.generator
         sizes = stages(size)
@@ -33,10 +33,10 @@ class R3Generator(nn.Module):
         for before, after in pairwise(wide):
             layers += [_mixing(before, after), Upsample(TAPS), _Block(after)]
         self.layers = nn.Sequential(*layers)
-        self.to_rgb = nn.Conv2d(wide[-1], 3, 1, bias=False)
+        self.to_rgb = nn.Conv2d(wide[-1], channels, 1, bias=False)
 
     def forward(self, latent: torch.Tensor) -> torch.Tensor:
-        """float [n, latent] to float [n, 3, height, width], nearly all of it in [-1, 1]."""
+        """float [n, latent] to float [n, channels, height, width], nearly all of it in [-1, 1]."""
         pictures: torch.Tensor = self.to_rgb(self.layers(self.basis * self.dense(latent)[:, :, None, None]))
         return pictures
 
@@ -44,12 +44,12 @@ class R3Generator(nn.Module):
 class R3Discriminator(nn.Module):
     """The generator's mirror: blocks and halvings, a weight for all that is left, one linear map to the logit."""
 
-    def __init__(self, model: ModelParams, size: Size, outputs: int = 1) -> None:
+    def __init__(self, model: ModelParams, size: Size, outputs: int = 1, channels: int = 3) -> None:
         super().__init__()
         params = model.discriminator
         sizes = stages(size)
         wide = widths(params.channels, params.max_channels, len(sizes))[::-1]
-        self.from_rgb = nn.Conv2d(3, wide[0], 1, bias=False)
+        self.from_rgb = nn.Conv2d(channels, wide[0], 1, bias=False)
         layers: list[nn.Module] = [_Block(wide[0])]
         for before, after in pairwise(wide):
             layers += [downsample(TAPS), _mixing(before, after), _Block(after)]
@@ -58,7 +58,7 @@ class R3Discriminator(nn.Module):
         self.to_logit, self.outputs = nn.Linear(wide[-1], outputs, bias=False), Outputs(outputs)
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        """float [n, 3, height, width] to logits float [n], or [n, outputs]."""
+        """float [n, channels, height, width] to logits float [n], or [n, outputs]."""
         logits: torch.Tensor = self.outputs(self.to_logit(self.pool(self.layers(self.from_rgb(pictures)))))
         return logits
 

@@ -29,7 +29,7 @@ from facegan.sizes import Size, stages
 class ResNetGenerator(nn.Module):
     """Latent to a few pixels by a fully connected layer, residual blocks that double, tanh at the end."""
 
-    def __init__(self, model: ModelParams, size: Size, behind: int = 0) -> None:
+    def __init__(self, model: ModelParams, size: Size, behind: int = 0, channels: int = 3) -> None:
         super().__init__()
         params, given = model.generator, model.latent + behind
         self.inputs = first_inputs(model, behind)
@@ -40,10 +40,10 @@ class ResNetGenerator(nn.Module):
         self.blocks = Conditioned(*(_Doubling(*pair, params, given) for pair in pairwise(wide)))
         norm = generator_norm(params.norm, wide[-1], given)
         last = [norm] if norm else []
-        self.to_rgb = Conditioned(*last, nn.ReLU(inplace=True), nn.Conv2d(wide[-1], 3, 3, 1, 1), nn.Tanh())
+        self.to_rgb = Conditioned(*last, nn.ReLU(inplace=True), nn.Conv2d(wide[-1], channels, 3, 1, 1), nn.Tanh())
 
     def forward(self, latent: torch.Tensor) -> torch.Tensor:
-        """float [n, latent] to float [n, 3, height, width] in [-1, 1]."""
+        """float [n, latent] to float [n, channels, height, width] in [-1, 1]."""
         features = self.blocks(self.dense(latent[:, : self.inputs]).view(-1, *self.first), latent)
         pictures: torch.Tensor = self.to_rgb(features, latent)
         return pictures
@@ -52,18 +52,20 @@ class ResNetGenerator(nn.Module):
 class ResNetDiscriminator(nn.Module):
     """Residual blocks that halve down to a few pixels and one more there, summed over the picture, one logit."""
 
-    def __init__(self, model: ModelParams, size: Size, outputs: int = 1) -> None:
+    def __init__(self, model: ModelParams, size: Size, outputs: int = 1, channels: int = 3) -> None:
         super().__init__()
         params = model.discriminator
         wide = widths(params.channels, params.max_channels, len(stages(size)))[::-1]
-        blocks = [_Halving(before, after, first=number == 0) for number, (before, after) in _numbered([3, *wide[1:]])]
+        blocks = [
+            _Halving(before, after, first=number == 0) for number, (before, after) in _numbered([channels, *wide[1:]])
+        ]
         self.blocks = nn.Sequential(*blocks, _Keeping(wide[-1]), nn.ReLU())
         self.to_logit, self.outputs = nn.Linear(wide[-1], outputs), Outputs(outputs)
         if params.norm == "spectral":
             spectral_norm(self)
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        """float [n, 3, height, width] to logits float [n], or [n, outputs]."""
+        """float [n, channels, height, width] to logits float [n], or [n, outputs]."""
         logits: torch.Tensor = self.outputs(self.to_logit(self.blocks(pictures).sum((2, 3))))
         return logits
 

@@ -24,7 +24,7 @@ MEAN_KEPT = 0.998  # of the running mean of w, a step
 class StyleGenerator(nn.Module):
     """Latent to a style w, which modulates every convolution; a colour picture is added up over the sizes."""
 
-    def __init__(self, model: ModelParams, size: Size, behind: int = 0) -> None:
+    def __init__(self, model: ModelParams, size: Size, behind: int = 0, channels: int = 3) -> None:
         super().__init__()
         params = model.generator
         first, *larger = stages(size)
@@ -33,14 +33,14 @@ class StyleGenerator(nn.Module):
         self.constant = nn.Parameter(torch.empty(1, wide[0], *first))
         self.first = _Layer(wide[0], wide[0], model.latent, first, up=False)
         self.blocks = nn.ModuleList()
-        self.to_rgb = nn.ModuleList([_ToRGB(wide[0], model.latent)])
+        self.to_rgb = nn.ModuleList([_ToRGB(wide[0], channels, model.latent)])
         for at, (before, after) in zip(larger, pairwise(wide), strict=True):
             self.blocks.append(_Block(before, after, model.latent, at))
-            self.to_rgb.append(_ToRGB(after, model.latent))
+            self.to_rgb.append(_ToRGB(after, channels, model.latent))
         self.upsample = Upsample()
 
     def forward(self, latent: torch.Tensor) -> torch.Tensor:
-        """float [n, latent] to float [n, 3, height, width], nearly all of it in [-1, 1]."""
+        """float [n, latent] to float [n, channels, height, width], nearly all of it in [-1, 1]."""
         w = self.mapping(latent)
         features = self.first(self.constant.expand(w.shape[0], -1, -1, -1), w)
         picture = self.to_rgb[0](features, w)
@@ -156,10 +156,10 @@ class _Block(nn.Module):
 
 
 class _ToRGB(nn.Module):
-    def __init__(self, channels: int, style: int) -> None:
+    def __init__(self, before: int, after: int, style: int) -> None:
         super().__init__()
-        self.conv = ModulatedConv2d(channels, 3, 1, style, demodulate=False)
-        self.bias = nn.Parameter(torch.empty(3))
+        self.conv = ModulatedConv2d(before, after, 1, style, demodulate=False)
+        self.bias = nn.Parameter(torch.empty(after))
 
     def forward(self, features: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
         picture: torch.Tensor = self.conv(features, w) + self.bias[:, None, None]
@@ -169,19 +169,19 @@ class _ToRGB(nn.Module):
 class StyleDiscriminator(nn.Module):
     """Residual blocks that halve to a few pixels, the minibatch standard deviation as a channel, two dense layers."""
 
-    def __init__(self, model: ModelParams, size: Size, outputs: int = 1) -> None:
+    def __init__(self, model: ModelParams, size: Size, outputs: int = 1, channels: int = 3) -> None:
         super().__init__()
         params = model.discriminator
         first, *larger = stages(size)
         wide = widths(params.channels, params.max_channels, 1 + len(larger))[::-1]
-        self.from_rgb = EqualConv2d(3, wide[0], 1)
+        self.from_rgb = EqualConv2d(channels, wide[0], 1)
         self.blocks = nn.ModuleList(_Residual(*pair) for pair in pairwise(wide))
         self.last = EqualConv2d(wide[-1] + 1, wide[-1], 3)
         self.dense = EqualLinear(math.prod(first) * wide[-1], wide[-1])
         self.to_logit, self.outputs = EqualLinear(wide[-1], outputs), Outputs(outputs)
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        """float [n, 3, height, width] to logits float [n], or [n, outputs]."""
+        """float [n, channels, height, width] to logits float [n], or [n, outputs]."""
         features = _lrelu(self.from_rgb(pictures))
         for block in self.blocks:
             features = block(features)

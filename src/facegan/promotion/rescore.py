@@ -8,6 +8,7 @@ from torch import nn
 
 from facegan.data.labels import Labels
 from facegan.data.manifest import read_manifest
+from facegan.data.rgb import in_rgb
 from facegan.data.stored import load_split
 from facegan.errors import FaceganError
 from facegan.evaluation.extractor import Extractor
@@ -55,7 +56,14 @@ def held_out_report(model: Path, shards: Path, extractor: Extractor, generated: 
     labels = Labels.of(pictures, names=generator.names, manifest=manifest)
     digests = [shard["sha256"] for shard in manifest["shards"] if shard["split"] == "held_out"]
     real = reference(
-        pictures.images, extractor, n, SCORING_SEED, cache, digests, f"held out, torch {torch.__version__}", _quietly
+        in_rgb(pictures.images),
+        extractor,
+        n,
+        SCORING_SEED,
+        cache,
+        digests,
+        f"held out, torch {torch.__version__}",
+        _quietly,
     )
     drawn = Inputs(generator.latent, labels.table).draw(generated, SCORING_SEED, "evaluate")
     fake = draw(_Exported(generator), drawn, extractor, n, _quietly)

@@ -17,7 +17,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
-from facegan.exporting.shipped.generate import grid
+from facegan.exporting.shipped.generate import grid, image
 from facegan.serving.middleware import BodyLimit, Limits, Measured, Metrics
 from facegan.serving.model import Model, Source, new_seed
 
@@ -36,6 +36,7 @@ class Info(BaseModel):
     model: str
     height: int = Field(description="of a picture, in pixels")
     width: int = Field(description="of a picture, in pixels")
+    channels: int = Field(description="1 is gray, 3 RGB, 4 RGBA")
     latent: int = Field(description="numbers of a latent")
     labels: dict[str, list[str]] = Field(description="the classes of every label that it knows")
 
@@ -133,7 +134,7 @@ def create_app(source: Source, limits: Limits) -> FastAPI:
 
         def draw() -> bytes:
             pictures = model.generator.pictures(model.generator.latents(count, seed, truncation), labels)
-            return _png(Image.fromarray(pictures[0]) if count == 1 else grid(pictures, columns))
+            return _png(image(pictures[0]) if count == 1 else grid(pictures, columns))
 
         content = await work(draw)
         told.pictures.inc(count)
@@ -154,7 +155,7 @@ def create_app(source: Source, limits: Limits) -> FastAPI:
             else:
                 latents = model.generator.latents(wanted.count, seed, wanted.truncation)
             drawn = model.generator.pictures(latents, labels)
-            return [base64.b64encode(_png(Image.fromarray(each))).decode() for each in drawn]
+            return [base64.b64encode(_png(image(each))).decode() for each in drawn]
 
         content = await work(draw)
         told.pictures.inc(len(content))
@@ -168,6 +169,7 @@ def create_app(source: Source, limits: Limits) -> FastAPI:
             model=now.name,
             height=now.height,
             width=now.width,
+            channels=now.channels,
             latent=now.generator.latent,
             labels=now.generator.names,
         )

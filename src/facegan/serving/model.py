@@ -31,6 +31,7 @@ class Model:
     name: str
     height: int
     width: int
+    channels: int  # 1 is gray, 3 RGB, 4 RGBA
     card: str
 
     @classmethod
@@ -41,13 +42,13 @@ class Model:
             raise FaceganError(f"{name}: no generator.onnx there")
         try:
             generator = Generator(found[0], threads=1)  # requests are drawn side by side
-            _, height, width, _ = generator.pictures(generator.latents(1, 0)).shape
+            _, height, width, channels = generator.pictures(generator.latents(1, 0)).shape
         except Exception as error:  # ONNX Runtime has an exception class for every failure
             reason = one_line(error).replace(str(found[0]), found[0].name)  # the folder is a passing one
             raise FaceganError(f"{name} cannot be loaded: {reason}") from error
         card = found[0].with_name("MODEL_CARD.md")
         text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""
-        return cls(generator, name, height, width, text)
+        return cls(generator, name, height, width, channels, text)
 
 
 class Source:

@@ -1,7 +1,7 @@
 """DiffAugment (Zhao et al., 2020): differentiable changes to every picture that the discriminator sees.
 
-Pictures are float [n, 3, h, w]; each entry of ``AUGMENTATIONS`` takes them with one row of uniform numbers in [0, 1)
-a picture, and is applied in the order of the table. All sums are in one order: the same bits every time.
+Pictures are float [n, channels, h, w]; each entry of ``AUGMENTATIONS`` takes them with one row of uniform numbers in
+[0, 1) a picture, and is applied in the order of the table. All sums are in one order: the same bits every time.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,7 +12,9 @@ Tensor = torch.Tensor
 
 
 def color(pictures: Tensor, uniform: Tensor) -> Tensor:
-    """Brightness by -0.5 to 0.5, saturation times 0 to 2, contrast times 0.5 to 1.5."""
+    """Brightness by -0.5 to 0.5, saturation times 0 to 2, contrast times 0.5 to 1.5; transparency stays."""
+    if pictures.shape[1] == 4:
+        return torch.cat([color(pictures[:, :3], uniform), pictures[:, 3:]], 1)
     brightness, saturation, contrast = (column[:, None, None, None] for column in uniform[:, :3].unbind(1))
     pictures = pictures + (brightness - 0.5)
     gray = pictures.mean(1, keepdim=True)

@@ -72,6 +72,7 @@ class Engine:
         self.images = kept_on(self.device, self.images)
         height, width = self.images.shape[1:3]
         self.size: Size = height if height == width else (height, width)
+        self.channels = self.images.shape[3]
         self.plan = Plan.of(self.train, len(self.images))
         self.per_step = self.train.images_per_step
         self.parts = Microbatches(self.train.batch, self.train.arithmetic_batch, self.processes)
@@ -105,8 +106,9 @@ class Engine:
         """The state before the first step."""
         rows = self.plan.steps_per_tick
         return TrainingState.start(
-            self.model, self.train, self.size, self.labels.classes, self.seed, rows, len(COLUMNS), self.device
-        )
+            self.model, self.train, self.size, self.labels.classes, self.seed, rows, len(COLUMNS), self.device,
+            self.channels,
+        )  # fmt: skip
 
     def step(self, state: TrainingState) -> None:
         losses = train_step(state, self.train, self.draws, self.parts)

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from facegan.data.rgb import in_rgb
 from facegan.data.stored import Chosen, Pictures
 from facegan.errors import FaceganError
 from facegan.evaluation.comparison import badness, error
@@ -49,7 +50,7 @@ def build_judge(
     network that cannot be used; the judge raises ValueError for pictures that cannot be scored.
     """
     places = torch.randperm(len(images), generator=random_generator(seed, "judge"))[:MOST]
-    chosen = Chosen(images, places)
+    chosen = Chosen(in_rgb(images), places)
     name, measure = _measure(judge, chosen, root, device)
     drawn = inputs.draw(PICTURES, seed, "judge")
 

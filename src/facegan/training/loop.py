@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from facegan.data.batches import input_batches, to_uint8
 from facegan.data.labels import one_class_a_row
+from facegan.data.rgb import to_rgb
 from facegan.evaluation.generation import at_once_of
 from facegan.pictures import write_grid
 from facegan.randomness import Inputs, latents
@@ -50,7 +51,7 @@ class Training(Engine):
         shown = shown[: max(self.train.samples, at_once((self.images.shape[1], self.images.shape[2]), 1000))].to(
             self.device
         )
-        self.watch = Watch.on(self.images[shown], self.train.samples)
+        self.watch = Watch.on(to_rgb(self.images[shown]), self.train.samples)
         self.inputs = Inputs(self.model.latent, self.labels.table)
 
     def run(self) -> TrainingState:
@@ -187,7 +188,7 @@ class Training(Engine):
     def _draw(self, state: TrainingState, inputs: tuple[torch.Tensor, ...]) -> torch.Tensor:
         with torch.no_grad(), self._precision():
             parts = input_batches(inputs, self.device, at_once_of(state.average))
-            return torch.cat([to_uint8(state.average(*part)) for part in parts])
+            return torch.cat([to_rgb(to_uint8(state.average(*part))) for part in parts])
 
     def _refresh_norms(self, state: TrainingState) -> None:
         count = max(self.train.arithmetic_batch, at_once_of(state.average))

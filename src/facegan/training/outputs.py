@@ -25,6 +25,7 @@ def write_models(training: Training, state: TrainingState, key: str, folder: Pat
         config = {
             "model": training.model.model_dump(),
             "size": training.size,
+            "channels": training.channels,
             "labels": training.labels.names,
             "images": state.step * training.per_step,
             "judge": training.train.model_dump()["judge"],

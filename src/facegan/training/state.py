@@ -64,10 +64,11 @@ class TrainingState:
         rows: int,
         columns: int,
         device: torch.device,
+        channels: int = 3,
     ) -> Self:
         """The state before the first step: a pure function of the parameters."""
-        generator, average = build_generator(model, size, classes), build_generator(model, size, classes)
-        discriminator = build_discriminator(model, size, classes)
+        generator, average = (build_generator(model, size, classes, channels) for _ in range(2))
+        discriminator = build_discriminator(model, size, classes, channels)
         initialise(generator, model, seed, "generator")
         initialise(discriminator, model, seed, "discriminator")
         average.load_state_dict(generator.state_dict())

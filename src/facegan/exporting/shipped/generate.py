@@ -21,7 +21,7 @@ OUT = Path("grid.png")
 
 
 class Generator:
-    """The ONNX generator: latents float32 [n, latent] to pictures uint8 [n, height, width, 3].
+    """The ONNX generator: latents float32 [n, latent] to pictures uint8 [n, height, width, channels].
 
     ``names`` has the classes of every label that it knows; most know none. ``threads`` draw a batch, 0 is every core.
     """
@@ -60,7 +60,7 @@ class Generator:
         return np.array(list(numbers.values()), np.int64)
 
     def pictures(self, latents: np.ndarray, labels: "np.ndarray | None" = None, batch: int = 0) -> np.ndarray:
-        """uint8 [n, height, width, 3]; ``labels`` int64 [n, columns] or [columns], any class without.
+        """uint8 [n, height, width, channels]; ``labels`` int64 [n, columns] or [columns], any class without.
 
         ``batch`` are drawn at once; 0 is 64, or fewer above 128 pixels.
         """
@@ -97,15 +97,29 @@ def interpolate(ends: np.ndarray, steps: int) -> np.ndarray:
     return np.asarray(rows, np.float32)
 
 
+def image(picture: np.ndarray) -> Image.Image:
+    """uint8 [h, w, channels]: gray, RGB or RGBA."""
+    return Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture)
+
+
+def rgb(pictures: np.ndarray) -> np.ndarray:
+    """uint8 [..., 3] of [..., channels]: gray in three equal channels, what is transparent over white."""
+    if pictures.shape[-1] == 4:
+        colour, alpha = pictures[..., :3].astype(np.int32), pictures[..., 3:].astype(np.int32)
+        return ((colour * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+    return np.broadcast_to(pictures, (*pictures.shape[:-1], 3))
+
+
 def grid(pictures: np.ndarray, columns: int) -> Image.Image:
-    """Pictures uint8 [n, h, w, 3] row by row on white."""
-    count, height, width, _ = pictures.shape
+    """Pictures uint8 [n, h, w, channels] row by row on white; on nothing where they have transparency."""
+    count, height, width, channels = pictures.shape
     rows = -(-count // columns)
-    canvas = np.full((rows * (height + 2) + 2, columns * (width + 2) + 2, 3), 255, np.uint8)
+    canvas = np.full((rows * (height + 2) + 2, columns * (width + 2) + 2, channels), 255, np.uint8)
+    canvas[..., 3:] = 0
     for place, picture in enumerate(pictures):
         top, left = 2 + place // columns * (height + 2), 2 + place % columns * (width + 2)
         canvas[top : top + height, left : left + width] = picture
-    return Image.fromarray(canvas)
+    return image(canvas)
 
 
 def arguments() -> argparse.ArgumentParser:

@@ -29,7 +29,7 @@ class FaceGenerator(PythonModel):
         assert spec is not None and spec.loader is not None
         script = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(script)
-        self.generator = script.Generator(folder / "generator.onnx")
+        self.generator, self.image = script.Generator(folder / "generator.onnx"), script.image
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         rows = model_input.to_dict("records")
@@ -43,7 +43,7 @@ class FaceGenerator(PythonModel):
         latents = [self._latents(row) for row in rows]
         labels = [np.repeat(self._labels(row)[None], len(drawn), 0) for row, drawn in zip(rows, latents, strict=True)]
         pictures = self.generator.pictures(np.concatenate(latents), np.concatenate(labels))
-        return pd.DataFrame({"png": [_png(picture) for picture in pictures]})
+        return pd.DataFrame({"png": [_png(self.image(picture)) for picture in pictures]})
 
     def _labels(self, row: dict[str, Any]) -> np.ndarray:
         wanted: Any = row.get("label")
@@ -80,9 +80,9 @@ def _whole(value: Any, default: int) -> int:
     return default if value is None or value != value else int(value)
 
 
-def _png(picture: np.ndarray) -> str:
+def _png(image: Image.Image) -> str:
     content = io.BytesIO()
-    Image.fromarray(picture).save(content, "PNG")
+    image.save(content, "PNG")
     return base64.b64encode(content.getvalue()).decode()
 
 
