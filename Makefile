@@ -36,7 +36,7 @@ test-system: setup  ## whole runs: the real dvc, MLflow, kills, PostgreSQL, a br
 	pytest tests/system -n auto --dist loadfile
 
 campaign: setup  ## what takes too long to test with every change
-	pytest tests/campaign tests/cli/campaign_server_faults.py
+	pytest tests/campaign tests/cli/campaign_server_faults.py tests/system/campaign_two_clones.py
 
 ui: setup  ## open MLflow with all runs at http://127.0.0.1:5000
 	@case "$${MLFLOW_TRACKING_URI:-}" in \
@@ -57,7 +57,7 @@ lint: setup  ## ruff and mypy
 	mypy
 
 lock: setup  ## compile the locks from pyproject.toml, for Linux and macOS, Python 3.11 to 3.13
-	uv pip compile pyproject.toml --group dev --extra hub --universal --python-version 3.11 --generate-hashes \
+	uv pip compile pyproject.toml --group dev --extra hub --extra ray --universal --python-version 3.11 --generate-hashes \
 	    --no-header --no-annotate --no-emit-index-url --quiet -o requirements.lock
 	uv pip compile --group serve --constraint requirements.lock --universal --python-version 3.11 --generate-hashes \
 	    --no-header --no-annotate --no-emit-index-url --quiet -o deploy/serve.lock

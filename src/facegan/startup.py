@@ -4,6 +4,7 @@ import contextlib
 import gc
 import os
 import sys
+from pathlib import Path
 from typing import NoReturn
 
 
@@ -21,3 +22,10 @@ def leave(code: int) -> NoReturn:
         with contextlib.suppress(OSError, ValueError):  # `| head`; one that was closed
             stream.flush()
     os._exit(code)
+
+
+def find_tools() -> None:
+    """dvc and python are those beside the interpreter, whether or not its environment is active."""
+    beside, path = str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)
+    if path.partition(os.pathsep)[0] != beside:
+        os.environ["PATH"] = beside + os.pathsep + path

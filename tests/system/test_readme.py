@@ -29,6 +29,9 @@ ELSEWHERE = {
     "facegan study params.yaml --search train.lr_generator=1e-5..1e-3:log --search train.batch=16,32 --trials 30 "
     "--images 50000": "test_study.py and test_study_search.py, shorter",
     "dvc exp apply NAME": "test_study.py",
+    "facegan study conv-64 r3gan-64 --images 2000000 --seeds 3 --on ray://head:10001 --state /shared/facegan": (
+        "test_ray.py, shorter"
+    ),
     "facegan generate --label hair_colour=pink --label accessory=ribbon --out pink.png": "test_run.py, with labels",
     "facegan generate --each hair_colour --count 8 --out rows.png": "test_run.py, with labels",
     "mlflow models serve -m runs:/RUN/generator --env-manager local": "test_serving.py",

@@ -1,13 +1,11 @@
 """The `facegan` command."""
 
 import argparse
-import os
 import sys
-from pathlib import Path
 
 from facegan.cli import compare, data, demo, doctor, gc, generate, promote, recipe, retrain, serve, study, upgrade
 from facegan.repository.running import guarded
-from facegan.startup import leave, start_quickly
+from facegan.startup import find_tools, leave, start_quickly
 
 
 def command() -> None:
@@ -22,9 +20,7 @@ def command() -> None:
 
 
 def main() -> None:
-    beside, path = str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)
-    if path.partition(os.pathsep)[0] != beside:  # dvc and python are there, whether or not the environment is active
-        os.environ["PATH"] = beside + os.pathsep + path
+    find_tools()
     parser = argparse.ArgumentParser(
         prog="facegan", description="Versioned parameters in, a comparable, reproducible, shippable face generator out."
     )

@@ -18,6 +18,8 @@ from facegan.repository.project import Project
 from facegan.repository.running import alone
 
 if TYPE_CHECKING:  # torch, MLflow and Optuna take seconds to import
+    from facegan.study.cluster import Cluster
+    from facegan.study.executor import Here
     from facegan.study.results import Plan
     from facegan.study.search import Sampler
     from facegan.study.space import Space
@@ -76,6 +78,17 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         "--devices", help="such as cuda:0,cuda:1: a training on each at once; default every GPU, or the CPU"
     )
     parser.add_argument(
+        "--on",
+        metavar="ADDRESS",
+        help="a Ray cluster to train on, such as ray://host:10001: a training on each GPU of its nodes, which have "
+        "this environment; pictures and models go through DVC's remote, rows to the MLflow server. Needs facegan[ray]",
+    )
+    parser.add_argument(
+        "--state",
+        type=Path,
+        help="with --on: a folder that all nodes see; a training whose node is lost resumes from there",
+    )
+    parser.add_argument(
         "--out",
         type=Path,
         default=Path("study"),
@@ -96,7 +109,7 @@ def _study(options: argparse.Namespace) -> None:
             raise FaceganError(f"study: --{name}: {value} is too few")
     space = read_space(project.root, options.contenders, options.search, options.images)
     plan = _plan(space, options)
-    devices = _devices(options.devices)
+    machines = _machines(options, project)
     with (
         alone(options.out / "lock", f"study: another study is at work in {options.out}"),
         mlflow_guarded("what is trained is kept: rerun the command to resume"),
@@ -104,7 +117,7 @@ def _study(options: argparse.Namespace) -> None:
         from facegan.study.page import table, verdict, write_page
         from facegan.study.trials import Study
 
-        study = Study(project, space, plan, devices, options.out)
+        study = Study(project, space, plan, machines, options.out)
         try:
             study.run()
         finally:
@@ -150,6 +163,21 @@ def _plan(space: "Space", options: argparse.Namespace) -> "Plan":
             "study: pruning compares scores, and those of different train.judge cannot be compared; add --no-prune"
         )
     return Plan(sampler, trials, options.seeds, options.images, prune)
+
+
+def _machines(options: argparse.Namespace, project: Project) -> "Here | Cluster":
+    """Where to train. Raises FaceganError for what is not there."""
+    if options.on is None:
+        if options.state:
+            raise FaceganError("study: --state goes with --on")
+        from facegan.study.executor import Here
+
+        return Here(_devices(options.devices))
+    if options.devices:
+        raise FaceganError("study: --devices are those of this machine; with --on, every GPU of the cluster is used")
+    from facegan.study.cluster import Cluster
+
+    return Cluster(options.on, options.state, project)
 
 
 def _devices(given: str | None) -> list[str]:

@@ -44,6 +44,18 @@ def dvc_frozen(root: Path) -> list[str]:
     return [name for name, stage in stages.items() if stage.get("frozen")]
 
 
+def dvc_fetch(root: Path, revision: str) -> None:
+    """Bring the outputs of a commit or an experiment from the remote into the cache. Raises FaceganError."""
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    try:
+        with chdir(root), Repo() as repo:
+            repo.fetch(revs=[revision], workspace=False)
+    except DvcException as error:
+        raise FaceganError(f"DVC cannot fetch {revision}: {error}") from error
+
+
 def dvc_status(root: Path) -> dict[str, list[Any]]:
     """By stage, what is not as ``dvc.lock`` has it; as `dvc status --json`, but that an output which lacks in the cache
     is looked at in the workspace. Raises FaceganError.

@@ -100,11 +100,34 @@ class Snapshot:
         return Project(root, self.project.home)
 
 
+class Here:
+    """The devices of this machine."""
+
+    def __init__(self, devices: list[str]) -> None:
+        self._devices, self.count = devices, len(devices)
+        self.prepares = self.count > 1  # shards are made before several trainings would make them side by side
+        self._snapshot: Snapshot | None = None
+
+    def connect(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+
+    def bench(self, number: int, folder: Path, out: Path, parent: str) -> "Bench":
+        assert self._snapshot is not None
+        return Bench(self._snapshot, folder, self._devices[number], out, parent)
+
+    def close(self) -> None:
+        pass
+
+
 class Bench:
     """A device, with a copy of the repository: one training at a time."""
 
-    def __init__(self, snapshot: Snapshot, folder: Path, device: str | None, out: Path, parent: str) -> None:
+    def __init__(
+        self, snapshot: Snapshot, folder: Path, device: str | None, out: Path, parent: str, pull: bool = False
+    ) -> None:
+        """``pull`` what stages are restored from, from DVC's remote."""
         self._snapshot, self._out = snapshot, out
+        self._pull = ["--pull"] if pull else []
         self._copy = snapshot.copy(folder)
         self._code = self._copy.code("train")
         self._process: subprocess.Popen[bytes] | None = None
@@ -128,7 +151,7 @@ class Bench:
     def start(self, training: Training) -> None:
         self.training, self._folder = training, None
         name = self._experiment(training)
-        self._start(training.params_yaml, self._out / f"{training.key}.log", "exp", "run", "--name", name)
+        self._start(training.params_yaml, self._out / f"{training.key}.log", "exp", "run", *self._pull, "--name", name)
 
     def _start(self, params_yaml: str, log: Path, *arguments: str) -> None:
         write_atomic(self._copy.root / "params.yaml", params_yaml)
@@ -143,6 +166,11 @@ class Bench:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+
+    @property
+    def root(self) -> Path:
+        """Of the copy."""
+        return self._copy.root
 
     @property
     def going(self) -> bool:

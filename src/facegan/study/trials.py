@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
@@ -19,12 +20,17 @@ from facegan.params_yaml import parse_params
 from facegan.progress import progress
 from facegan.repository.project import Project
 from facegan.repository.running import Stop, alone
-from facegan.study.executor import Bench, Snapshot, Training
+from facegan.study.executor import Bench, Here, Snapshot, Training
 from facegan.study.results import GIVEN_UP, IMPOSSIBLE, Plan, Result, Trial, apart, entry
 from facegan.study.search import Tried, give_up, suggest
 from facegan.study.space import Setting, Space
 from facegan.tracking.errors import one_line
 from facegan.tracking.study import StudyRun
+
+if TYPE_CHECKING:
+    from facegan.study.cluster import Cluster, ClusterBench
+
+    AnyBench = Bench | ClusterBench  # what starts a training, asks it, and stops it
 
 IN_A_ROW = 3  # failures that do not come of a setting: something else is wrong
 
@@ -32,17 +38,17 @@ IN_A_ROW = 3  # failures that do not come of a setting: something else is wrong
 class Study:
     """All trials of a space. ``status`` is how it ended, as MLflow calls it."""
 
-    def __init__(self, project: Project, space: Space, plan: Plan, devices: list[str], out: Path) -> None:
+    def __init__(self, project: Project, space: Space, plan: Plan, machines: "Here | Cluster", out: Path) -> None:
         self.space, self.out = space, out
         self.score = project.params().promotion.score
         self.trials: list[Trial] = []
         self.status = "FAILED"
-        self._project, self._devices = project, devices
+        self._project, self._machines = project, machines
         self._grid = space.grid() if plan.sampler == "grid" else None
         self._stop = Stop()
         self._waiting: list[tuple[Trial, Training]] = []
-        self._running: dict[Bench, Trial] = {}
-        self._benches: list[Bench] = []
+        self._running: dict[AnyBench, Trial] = {}
+        self._benches: list[AnyBench] = []
         self._failed = 0  # in a row
         self._told = False  # that MLflow cannot be reached
         self._snapshot = Snapshot(project)
@@ -77,6 +83,7 @@ class Study:
     def _try_all(self, folder: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)  # of a study that was killed
         folder.mkdir(parents=True)
+        self._machines.connect(self._snapshot)
         self._bar = progress(None, self.plan.trials * self.plan.seeds * self.plan.images, "study", "images")
         try:
             while not self._stop():
@@ -84,7 +91,7 @@ class Study:
                     self._follow(bench)
                 if self._stop():
                     break
-                if len(self._running) < len(self._devices) and (found := self._next()):
+                if len(self._running) < self._machines.count and (found := self._next()):
                     self._start(*found, folder)
                 elif not self._running:
                     self.status = "FINISHED"
@@ -97,6 +104,7 @@ class Study:
             for bench in self._benches:
                 bench.wait()
             self._bar.close()
+            self._machines.close()
             shutil.rmtree(folder, ignore_errors=True)
         self._tell("stopped, what is trained is saved; rerun the command to resume")
         sys.exit(128 + self._stop.signal)
@@ -213,10 +221,10 @@ class Study:
         return result | {"name": training.name}
 
     def _start(self, trial: Trial, training: Training, folder: Path) -> None:
-        if len(self._benches) < len(self._devices):
-            place, device = Path(tempfile.mkdtemp(dir=folder)), self._devices[len(self._benches)]
-            self._benches.append(Bench(self._snapshot, place, device, self.out, self._run.id))
-            if len(self._benches) == 1 < len(self._devices) and not self._preprocessed(training):
+        if len(self._benches) < self._machines.count:
+            place = Path(tempfile.mkdtemp(dir=folder))
+            self._benches.append(self._machines.bench(len(self._benches), place, self.out, self._run.id))
+            if len(self._benches) == 1 and self._machines.prepares and not self._preprocessed(training):
                 return
         bench = next(bench for bench in self._benches if bench not in self._running)
         self._running[bench] = trial
@@ -236,7 +244,7 @@ class Study:
             raise FaceganError(f"study: {bench.failure}")
         return True
 
-    def _follow(self, bench: Bench) -> None:
+    def _follow(self, bench: "AnyBench") -> None:
         trial, training = self._running[bench], bench.training
         assert training is not None
         images, scores = training.images, len(training.scores)

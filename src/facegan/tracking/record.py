@@ -20,6 +20,7 @@ from facegan.exporting import shipped
 from facegan.files import folder_digest, json_digest, read_json, sha256
 from facegan.params_yaml import flatten
 from facegan.tracking.lineage import RunSpec
+from facegan.tracking.patience import again, patient
 from facegan.tracking.view import (
     DIGEST,
     LINEAGE,
@@ -32,6 +33,7 @@ from facegan.tracking.view import (
 )
 
 MODEL = "generator"
+TRIES = 5  # of a request that the connection cuts short: there are a hundred, and a network may lose one in five
 FILLING = "facegan.filling"  # tag: the outputs that a run is being filled with
 _REQUIREMENTS = ("onnxruntime", "numpy", "pandas", "pillow")
 
@@ -67,14 +69,16 @@ def record(server: Server, specs: Sequence[RunSpec], outputs: Outputs, params_ya
     them: they differ in nothing but the attempt.
     """
     digests = outputs.digests()
-    client, lineage = MlflowClient(server.uri), specs[0].lineage
+    client, lineage = patient(MlflowClient(server.uri), TRIES), specs[0].lineage
     with server.locked():
         experiment = experiment_id(client, server)
     if (same := find_same(client, experiment, lineage, digests)) is not None:
-        _fill(server, RunView.of(server, same), specs[0], outputs, digests, params_yaml, changes)  # what was lost
+        _fill(
+            server, RunView.of(server, same, TRIES), specs[0], outputs, digests, params_yaml, changes
+        )  # what was lost
         return str(same.info.run_id)
     spec = next((spec for spec in specs if _free(client, experiment, spec, digests)), specs[-1])
-    view = RunView(server, spec)
+    view = RunView(server, spec, TRIES)
     view.unlike_others(spec.name)
     _fill(server, view, spec, outputs, digests, params_yaml, changes)
     best = read_json(outputs.trained / "config.json")["best"]["images"]
@@ -128,7 +132,7 @@ def _fill(
         view.text(params_yaml, "params.yaml")
         if changes:
             view.text(changes, "uncommitted.diff")
-        _log_model(server, view, outputs.exported, digests[DIGEST + "onnx"])
+        again(TRIES, _log_model, server, view, outputs.exported, digests[DIGEST + "onnx"])
 
 
 def _metrics(outputs: Outputs, config: dict[str, Any]) -> Iterator[tuple[str, int, float]]:

@@ -21,6 +21,7 @@ from PIL import Image
 
 from facegan.files import locked, sha256
 from facegan.tracking.lineage import RunSpec
+from facegan.tracking.patience import patient
 
 LINEAGE, ATTEMPT, SAME, DIGEST = "facegan.lineage", "facegan.attempt", "facegan.same_as", "facegan.sha256."  # tags
 BATCH = 1000  # metrics in one request: MLflow's limit
@@ -54,9 +55,10 @@ class RunView:
     A run that holds digests of outputs is whole, and stays as it is.
     """
 
-    def __init__(self, server: Server, spec: RunSpec) -> None:
+    def __init__(self, server: Server, spec: RunSpec, tries: int = 1) -> None:
+        """A request that the connection cuts short is made ``tries`` times, where that is harmless."""
         with server.locked():
-            self.client = MlflowClient(server.uri)
+            self.client = patient(MlflowClient(server.uri), tries)
             self.experiment_id = experiment_id(self.client, server)
             run = _first(self.client, self.experiment_id, ATTEMPT, spec.attempt) or self._create(spec)
         self._open(run)
@@ -69,10 +71,10 @@ class RunView:
             self.client.log_batch(self.run_id, params=part)
 
     @classmethod
-    def of(cls, server: Server, run: Run) -> Self:
+    def of(cls, server: Server, run: Run, tries: int = 1) -> Self:
         """A run that is there."""
         view = cls.__new__(cls)
-        view.client, view.experiment_id = MlflowClient(server.uri), run.info.experiment_id
+        view.client, view.experiment_id = patient(MlflowClient(server.uri), tries), run.info.experiment_id
         view._open(run)
         return view
 
