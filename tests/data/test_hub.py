@@ -30,6 +30,15 @@ try:
     asked = json.loads(sys.argv[1])
     if "newest" in asked:
         print(json.dumps(newest(asked["newest"])))
+    elif "refused" in asked:
+        told = []
+        for each in asked["refused"]:
+            try:
+                with open_hub(HubParams.model_validate(each)):
+                    told.append("nothing")
+            except FaceganError as error:
+                told.append(str(error))
+        print(json.dumps(told))
     else:
         with open_hub(HubParams.model_validate(asked)) as pictures:
             read = {}
@@ -149,21 +158,22 @@ def test_folders_of_pictures_are_read_too_and_no_other_file(hub: Hub, tmp_path: 
     assert answer(hub, tmp_path, asked(revision=NEW))["read"] == {"train/0000000": "the row has a path and no picture"}
 
 
-@pytest.mark.parametrize(
-    ("changes", "line"),
-    [
-        ({"revision": None}, "data.hub.revision: null names no commit; `facegan data pin` writes the newest one"),
-        ({"revision": "c" * 40}, f"data.hub.revision: {NAME} has no commit {'c' * 40}"),
-        ({"name": "no/thing"}, "data.hub.name: no/thing does not exist on the hub, or is private; a token"),
-        ({"split": "test"}, f"data.hub: {NAME} cannot be loaded: Unknown split"),
-        ({"config": "large"}, f"data.hub: {NAME} cannot be loaded: BuilderConfig 'large' not found"),
-        ({"image": "picture"}, "data.hub.image: no column 'picture'; the columns are image, hair"),
-        ({"labels": ["eyes"]}, "data.hub.labels: no column 'eyes'"),
-        ({"image": "hair"}, "data.hub.image: column 'hair' holds int64; pictures are encoded ones"),
-    ],
-)
-def test_what_is_not_there_is_one_line(hub: Hub, tmp_path: Path, changes: dict[str, Any], line: str) -> None:
-    assert refusal(hub, tmp_path, asked(**changes)).startswith(line)
+NOT_THERE: list[tuple[dict[str, Any], str]] = [
+    ({"revision": None}, "data.hub.revision: null names no commit; `facegan data pin` writes the newest one"),
+    ({"revision": "c" * 40}, f"data.hub.revision: {NAME} has no commit {'c' * 40}"),
+    ({"name": "no/thing"}, "data.hub.name: no/thing does not exist on the hub, or is private; a token"),
+    ({"split": "test"}, f"data.hub: {NAME} cannot be loaded: Unknown split"),
+    ({"config": "large"}, f"data.hub: {NAME} cannot be loaded: BuilderConfig 'large' not found"),
+    ({"image": "picture"}, "data.hub.image: no column 'picture'; the columns are image, hair"),
+    ({"labels": ["eyes"]}, "data.hub.labels: no column 'eyes'"),
+    ({"image": "hair"}, "data.hub.image: column 'hair' holds int64; pictures are encoded ones"),
+]
+
+
+def test_what_is_not_there_is_one_line(hub: Hub, tmp_path: Path) -> None:
+    lines = answer(hub, tmp_path, {"refused": [asked(**changes) for changes, _ in NOT_THERE]})
+    for found, (changes, line) in zip(lines, NOT_THERE, strict=True):
+        assert found.startswith(line) and len(found.splitlines()) == 1, (changes, found)
 
 
 def test_access_is_asked_for_and_tokens_stay_secret(hub: Hub, tmp_path: Path) -> None:

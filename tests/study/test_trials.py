@@ -18,6 +18,7 @@ import pytest
 from facegan.errors import FaceganError
 from facegan.params import Params
 from facegan.repository.project import Project
+from facegan.study import executor
 from facegan.study import trials as study_trials
 from facegan.study.executor import Training
 from facegan.study.results import Plan
@@ -90,7 +91,7 @@ def rate(params: Params) -> float:
 @pytest.fixture(autouse=True)
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    monkeypatch.setattr(study_trials, "Bench", Bench)
+    monkeypatch.setattr(executor, "Bench", Bench)
     monkeypatch.setattr(study_trials.time, "sleep", lambda seconds: None)
     Bench.made, Bench.trained = [], []
     Bench.ends, Bench.score = lambda params: scored(rate(params)), rate
@@ -109,7 +110,7 @@ def study(finished: Project) -> Callable[..., Study]:
     def made(plan: Plan, *search: str, contenders: tuple[str, ...] = ("base",), devices: int = 1) -> Study:
         Bench.made, Bench.trained = [], []
         space = read_space(finished.root, list(contenders), list(search), 1000)
-        return Study(finished, space, plan, ["cpu"] * devices, out)
+        return Study(finished, space, plan, executor.Here(["cpu"] * devices), out)
 
     return made
 

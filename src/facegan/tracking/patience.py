@@ -15,7 +15,7 @@ REPEATABLE = frozenset(  # reads, and writes that store nothing twice
     (
         *("get_run", "get_experiment_by_name", "get_metric_history", "list_artifacts", "download_artifacts"),
         *("search_runs", "search_logged_models"),
-        *("log_batch", "log_artifact", "log_text", "log_inputs"),
+        *("log_batch", "log_artifact", "log_text"),
         *("set_tag", "delete_tag", "update_run", "set_terminated", "restore_experiment"),
     )
 )

@@ -11,7 +11,6 @@ from typing import Any
 import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, LoggedModelStatus
-from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
 from mlflow.types.schema import Array
@@ -156,8 +155,7 @@ def _allowed(key: str) -> str:
 
 
 def _log_data_set(view: RunView, outputs: Outputs) -> None:
-    inputs = view.client.get_run(view.run_id).inputs
-    if inputs is not None and inputs.dataset_inputs:
+    if _has_data_set(view):
         return
     manifest = read_json(outputs.shards / "manifest.json")
     source = manifest["source"]
@@ -169,10 +167,21 @@ def _log_data_set(view: RunView, outputs: Outputs) -> None:
         source=str(source),
         profile=str({"pictures": manifest["pictures"], "size": manifest["size"]}),
     )
-    try:
-        view.client.log_inputs(view.run_id, [DatasetInput(data_set)])
-    except MlflowException:  # a server fails when another run brings a new data set at the same time: it is there now
-        view.client.log_inputs(view.run_id, [DatasetInput(data_set)])
+    for number in range(TRIES):
+        try:
+            view.client.log_inputs(view.run_id, [DatasetInput(data_set)])
+            return
+        except Exception:
+            # The answer may be lost, and a server fails when another run brings a new data set at the same time.
+            if _has_data_set(view):
+                return
+            if number == TRIES - 1:
+                raise
+
+
+def _has_data_set(view: RunView) -> bool:
+    inputs = view.client.get_run(view.run_id).inputs
+    return inputs is not None and bool(inputs.dataset_inputs)
 
 
 def _log_model(server: Server, view: RunView, exported: Path, digest: str) -> None:
