@@ -105,3 +105,12 @@ def test_names_tell_only_what_sets_a_contender_apart() -> None:
     }
     assert short_names(["a:x=1"]) == {"a:x=1": "a:x=1"}
     assert short_names(["a", "b:x=[1, 2],y=3"]) == {"a": "a", "b:x=[1, 2],y=3": "b:x=[1, 2],y=3"}
+
+
+@pytest.mark.parametrize("given", ["preprocess.size=32..128", "preprocess.size=64..96"])
+def test_numbers_with_gaps_are_listed(given: str) -> None:
+    key, span = given.split("=")
+    low, high = span.split("..")
+    with pytest.raises(FaceganError, match=f"not every number in between can be used.*list those.*{key}={low},{high}"):
+        Dimension.parse(given)
+    assert Dimension.parse(f"{key}={low},{high}").choices == (int(low), int(high))

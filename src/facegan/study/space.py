@@ -73,6 +73,12 @@ class Dimension:
                 + (", or low..high:log above 0" if scale else "")
             ) from None
         _check_values(key, [int(low), int(high)] if whole else [low, high], f"--search {given}")
+        between = range(int(low), min(int(high), int(low) + 1000)) if whole else ()
+        if (wrong := next((value for value in between if check_value(key, value)), None)) is not None:
+            raise FaceganError(
+                f"study: --search {given}: not every number in between can be used, such as {wrong}; "
+                f"list those that can: {key}={int(low)},{int(high)}"
+            )
         return cls(key, (), low, high, scale == "log", whole)
 
     def rounded(self, value: float) -> float | int:

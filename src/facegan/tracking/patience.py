@@ -10,7 +10,7 @@ from mlflow.exceptions import MlflowException
 
 from facegan.tracking.errors import LOCAL
 
-WAIT = 0.2  # seconds before the second try; twice as long before each other
+WAIT, LONGEST = 0.2, 2.0  # seconds before the second try, twice as long before each other, up to the longest
 REPEATABLE = frozenset(  # reads, and writes that store nothing twice
     (
         *("get_run", "get_experiment_by_name", "get_metric_history", "list_artifacts", "download_artifacts"),
@@ -45,11 +45,12 @@ def again(tries: int, request: Callable[..., Any], *arguments: Any, **options: A
             here = isinstance(error, OSError) and error.errno in LOCAL
             if refused or here or number == tries - 1:
                 raise
-            time.sleep(WAIT * 2**number)
+            time.sleep(min(WAIT * 2**number, LONGEST))
     raise ValueError("tries should be 1 or more")
 
 
 def _status(error: MlflowException) -> int:
-    if "Failed to download" in str(error):  # which MLflow calls a bad request, whatever happened
+    # MLflow calls these bad requests: a download that failed, and a row that an earlier try has stored.
+    if any(text in str(error) for text in ("Failed to download", "UniqueViolation", "UNIQUE constraint")):
         return 500
     return int(error.get_http_status_code())  # type: ignore[no-untyped-call]

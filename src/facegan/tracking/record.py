@@ -131,7 +131,7 @@ def _fill(
         view.text(params_yaml, "params.yaml")
         if changes:
             view.text(changes, "uncommitted.diff")
-        again(TRIES, _log_model, server, view, outputs.exported, digests[DIGEST + "onnx"])
+        again(3 * TRIES, _log_model, server, view, outputs.exported, digests[DIGEST + "onnx"])
 
 
 def _metrics(outputs: Outputs, config: dict[str, Any]) -> Iterator[tuple[str, int, float]]:
