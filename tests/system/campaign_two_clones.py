@@ -24,7 +24,7 @@ SETTING = {
     "promotion__max_memorization": None,  # too few pictures are held out to ask for copies
     "promotion__min_improvement": 0.0,
 }
-LOST = ("refused", "reset", "cut")
+LOST = ("refused", "reset")  # before the server has seen it, and after it has done it
 
 
 def until_done(clone: Clone, chance: random.Random, deadly: float, codes: tuple[int, ...], *command: str) -> str:
