@@ -12,9 +12,11 @@ trap 'stopping=yes; [ -z "$step" ] || kill -TERM "$step" 2>/dev/null || true' TE
 # In the background, because bash acts on a signal between two commands only.
 run() {
     local code=0
+    [ -z "$stopping" ] || exit 143
     "$@" &
     step=$!
-    while kill -0 "$step" 2>/dev/null; do
+    wait "$step" || code=$?
+    while kill -0 "$step" 2>/dev/null; do # a signal ended the wait, and not the command
         wait "$step" && code=0 || code=$?
     done
     step=''
@@ -25,6 +27,6 @@ run() {
 run dvc repro preprocess
 if ! dvc status --quiet train; then
     run "$@"
-    dvc commit --force train
+    run dvc commit --force train
 fi
 run dvc repro

@@ -26,6 +26,8 @@ def _different_names(value: object) -> Any:
     names = tuple(value) if isinstance(value, list | tuple) else None
     if names is None or not all(isinstance(name, str) and name for name in names) or len(set(names)) < len(names):
         raise PydanticCustomError("names", "should be different names, such as [hair, eyes]; [] is none")
+    if "file" in names:  # the column of labels.csv that names the picture
+        raise PydanticCustomError("names", "should not have 'file', which is where a picture's name stands")
     return names
 
 

@@ -149,13 +149,17 @@ def test_folders_of_pictures_are_read_too_and_no_other_file(hub: Hub, tmp_path: 
     assert sorted(found["read"].values()) == sorted(digests(PICTURES[:3]).values())
     assert sorted(labels["label"] for labels in found["labels"].values()) == ["glad", "sad", "sad"]
 
-    (tmp_path / "secret.png").write_bytes(png(77))
+    secrets = [tmp_path / "secret.png", tmp_path / "hf/token", tmp_path / "hf/hub/datasets--someone--else/x.png"]
+    for secret in secrets:
+        secret.parent.mkdir(parents=True, exist_ok=True)
+        secret.write_bytes(b"hf_secret")
     features = datasets.Features({"image": datasets.Image()})
-    rows = {"image": [{"bytes": None, "path": str(tmp_path / "secret.png")}]}
+    rows = {"image": [{"bytes": None, "path": str(secret)} for secret in secrets]}
     written = datasets.Dataset.from_dict(rows, features)
     pq.write_table(written.data.table, tmp_path / "rows.parquet")
     hub.commits[NEW] = {"data/train-00000-of-00001.parquet": (tmp_path / "rows.parquet").read_bytes()}
-    assert answer(hub, tmp_path, asked(revision=NEW))["read"] == {"train/0000000": "the row has a path and no picture"}
+    refused = answer(hub, tmp_path, asked(revision=NEW))["read"]
+    assert refused == {f"train/{row:07d}": "the row has a path and no picture" for row in range(3)}
 
 
 NOT_THERE: list[tuple[dict[str, Any], str]] = [

@@ -155,3 +155,28 @@ def test_a_large_row_group_is_never_in_memory_whole(tmp_path: Path) -> None:
             most = max(most, pa.total_allocated_bytes() - before)
     assert most < 30e6 and tracemalloc.get_traced_memory()[1] < 10e6
     tracemalloc.stop()
+
+
+def test_a_picture_in_every_row_takes_memory_once(tmp_path: Path) -> None:
+    """A file of some kilobytes says so, and would be gigabytes."""
+    one = np.random.default_rng(1).bytes(2_000_000)
+    for kind, cells in (("a", [one] * 3000), ("b", [{"bytes": one, "path": "x"}] * 3000)):
+        pq.write_table(pa.table({"image": cells}), tmp_path / f"{kind}.parquet", dictionary_pagesize_limit=10**9)
+        assert (tmp_path / f"{kind}.parquet").stat().st_size < 5e6
+        before = pa.total_allocated_bytes()
+        with open_parquet(tmp_path / f"{kind}.parquet", "image", ()) as pictures:
+            assert pictures.read(f"{kind}/0000031") == one
+            assert pa.total_allocated_bytes() - before < 30e6
+
+
+def test_more_rows_than_are_taken_are_refused_before_anything_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path / "a.parquet")
+    monkeypatch.setattr(parquet, "MAX_ROWS", 49)
+    assert refusal(path) == "data.parquet.path: a.parquet has 50 rows; at most 49 are taken"
+
+
+def test_labels_fit_into_a_table(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.parquet", 1, mood=["x" * 20_000])
+    assert "a label of 20,000 characters" in refusal(path, labels=("mood",))

@@ -52,6 +52,13 @@ def test_every_source_of_the_schema_is_there(params: Params) -> None:
     assert set(annotation.__args__) == set(SOURCES)  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("source", ["hub", "parquet", "webdataset"])
+def test_no_label_takes_the_place_of_the_pictures_name(params: Params, source: str) -> None:
+    block = {**params.data.model_dump()[source], "labels": ["hair", "file"]}
+    with pytest.raises(ValueError, match="should not have 'file'"):
+        changed(params.data, **{source: block})
+
+
 # Folder
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from facegan.data.archive import write_raw
+from facegan.data.archive import read_raw, write_raw
 from facegan.data.pictures import PictureSet
 from facegan.data.webdataset import open_webdataset
 from facegan.errors import FaceganError
@@ -123,3 +123,24 @@ def test_another_content_is_another_digest(tmp_path: Path) -> None:
     first = opened(write(tmp_path / "s.tar", sample("0", 0))).description
     second = opened(write(tmp_path / "s.tar", sample("0", 1))).description
     assert first["source"] == "webdataset" and first["digest"] != second["digest"]
+
+
+def test_hostile_labels_and_names_cost_nothing_else(tmp_path: Path) -> None:
+    members = [
+        *(("a.png", b"1"), ("a.json", b"[" * 200_000)),
+        *(("b.png", b"2"), ("b.json", b'{"hair": "\\ud800"}')),
+        *(("c.png", b"3"), ("c.json", json.dumps({"hair": "x" * 20_000}).encode())),
+    ]
+    with open_webdataset(write(tmp_path / "s.tar", members), ("hair",)) as pictures:
+        manifest = write_raw(pictures, tmp_path / "raw", 1)
+        assert pictures.notes[0].startswith("2 files of labels cannot be read")
+    assert manifest["pictures"] == 3
+    assert {name: row for name, row in read_raw(tmp_path / "raw")[1].items() if row} == {"s/b.png": {"hair": "\\ud800"}}
+
+
+def test_samples_of_one_name_are_told(tmp_path: Path) -> None:
+    write(tmp_path / "set/a.tar", [("b/1.png", b"one")])
+    write(tmp_path / "set/a/b.tar", [("1.png", b"other")])
+    pictures = opened(tmp_path / "set")
+    assert pictures.names == ("a/b/1.png",)
+    assert pictures.unreadable == {"a/b/1.png (again)": "another sample has this name"}

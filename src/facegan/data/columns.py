@@ -10,6 +10,7 @@ import pyarrow.types as kinds
 from facegan.errors import FaceganError
 
 MAX_PICTURE_BYTES = 512 * 2**20
+MAX_LABEL = 10_000  # characters
 
 
 def check_columns(schema: pa.Schema, image: str, labels: Sequence[str], where: str) -> None:
@@ -77,7 +78,10 @@ def _texts(column: pa.ChunkedArray, classes: list[str] | None, where: str) -> li
         raise FaceganError(f"{where} holds {kind}; labels are text, whole numbers or booleans")
     values = column.to_pylist()
     if classes is None or not kinds.is_integer(kind):
-        return ["" if value is None else label_text(value) for value in values]
+        try:
+            return ["" if value is None else label_text(value) for value in values]
+        except ValueError as error:
+            raise FaceganError(f"{where} has {error}") from None
     for value in values:
         if value is not None and value >= len(classes):
             raise FaceganError(f"{where} has class {value}, and names of {len(classes)}")
@@ -85,5 +89,8 @@ def _texts(column: pa.ChunkedArray, classes: list[str] | None, where: str) -> li
 
 
 def label_text(value: str | int | bool) -> str:
-    """A label as the text that stands for it, as in a ``labels.csv``."""
-    return str(value).lower() if isinstance(value, bool) else str(value).strip()
+    """A label as the text that stands for it, as in a ``labels.csv``. Raises ValueError for one that is too long."""
+    text = str(value).lower() if isinstance(value, bool) else str(value).strip()
+    if len(text) > MAX_LABEL:
+        raise ValueError(f"a label of {len(text):,} characters; at most {MAX_LABEL:,} are read")
+    return text.encode("utf-8", "backslashreplace").decode()

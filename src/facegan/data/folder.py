@@ -24,6 +24,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, cast
 
+from facegan.data.local import printable
 from facegan.data.pictures import PictureSet
 from facegan.errors import FaceganError
 from facegan.files import tree_digest
@@ -91,7 +92,7 @@ def _open_directory(path: Path) -> Iterator[_Listing]:
     for folder, _, files in os.walk(path, onerror=_raise):
         for file in files:
             full = Path(folder, file)
-            name = _printable(full.relative_to(path).as_posix())
+            name = printable(full.relative_to(path).as_posix())
             if not full.is_file():  # a socket, a device, a link to nowhere
                 refused[name] = "not a regular file"
             else:
@@ -189,16 +190,11 @@ def _check(path: Path, count: int, size: int) -> None:
 
 def _inside(path: Path, name: str) -> str:
     """The member's name as a relative POSIX path; an archive that points out of itself is refused whole."""
-    name = _printable(name.replace("\\", "/"))
+    name = printable(name.replace("\\", "/"))
     parts = PurePosixPath(name).parts
     if not parts or name.startswith("/") or ".." in parts or parts[0].endswith(":"):
         raise FaceganError(f"data.folder.path: {path.name} has a member {name!r} that points outside: refused")
     return PurePosixPath(*parts).as_posix()
-
-
-def _printable(name: str) -> str:
-    """Bytes in a file name that are not UTF-8 become visible escapes: a name must fit in JSON, CSV and ZIP."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _picture_set(path: Path, members: dict[str, _Member], refused: dict[str, str]) -> PictureSet:

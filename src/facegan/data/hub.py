@@ -7,8 +7,11 @@ set brings.
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+from yaml import YAMLError
 
 from facegan.data.columns import check_columns, label_texts, picture
 from facegan.data.pictures import PictureSet
@@ -58,8 +61,11 @@ def open_hub(params: HubParams) -> Iterator[PictureSet]:
     cells = rows.select_columns([params.image]).with_format("arrow")
     numbers = {name: row for row, name in enumerate(names)}
 
+    own = f"datasets--{params.name.replace('/', '--')}"
+    places = [Path(huggingface_hub.constants.HF_HUB_CACHE, own), Path(datasets.config.DOWNLOADED_DATASETS_PATH)]
+
     def read(name: str) -> bytes:
-        return picture(cells[numbers[name]].column(0)[0].as_py(), _cached_file)
+        return picture(cells[numbers[name]].column(0)[0].as_py(), partial(_downloaded, places))
 
     yield PictureSet(
         names=names,
@@ -150,11 +156,10 @@ def _line(error: BaseException) -> str:
     return (" ".join(str(error).split()) or type(error).__name__)[:300]
 
 
-def _cached_file(name: str) -> bytes:
-    """A picture that ``datasets`` downloaded as a file. What a row says is not trusted: no other file is read."""
-    path = Path(name)
-    places = (datasets.config.HF_CACHE_HOME, datasets.config.HF_DATASETS_CACHE, huggingface_hub.constants.HF_HUB_CACHE)
-    if not any(path.resolve().is_relative_to(Path(place).resolve()) for place in places):
+def _downloaded(places: list[Path], name: str) -> bytes:
+    """A picture that came as a file of this data set. A row may name any file of whoever reads it: no other is read."""
+    path = Path(os.path.normpath(name))  # not resolved: the client's own links lead to where it keeps contents
+    if not any(path.is_relative_to(place.absolute()) for place in places):
         raise ValueError("the row has a path and no picture")
     return path.read_bytes()
 
@@ -164,6 +169,6 @@ def _licence(name: str, revision: str) -> str | None:
     try:
         card = huggingface_hub.hf_hub_download(name, "README.md", repo_type="dataset", revision=revision)
         licence = (huggingface_hub.metadata_load(card) or {}).get("license")
-    except (EntryNotFoundError, LocalEntryNotFoundError, ValueError):
+    except (EntryNotFoundError, LocalEntryNotFoundError, HfHubHTTPError, ValueError, YAMLError):
         return None
-    return ", ".join(licence) if isinstance(licence, list) else licence
+    return ", ".join(map(str, licence)) if isinstance(licence, list) else str(licence) if licence else None

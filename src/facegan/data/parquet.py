@@ -18,6 +18,7 @@ from facegan.errors import FaceganError
 from facegan.files import sha256, tree_digest
 from facegan.progress import progress
 
+MAX_ROWS = 5_000_000
 ROWS = 32  # that are decoded at a time, out of a page of the file
 
 
@@ -30,6 +31,8 @@ def open_parquet(path: Path, image: str, labels: Sequence[str]) -> Iterator[Pict
     """
     files = files_at(path, ".parquet", "data.parquet.path")
     opened = [_open(full) for full in files.values()]
+    if (rows := sum(file.metadata.num_rows for file in opened)) > MAX_ROWS:
+        raise FaceganError(f"data.parquet.path: {path.name} has {rows:,} rows; at most {MAX_ROWS:,} are taken")
     size = sum(_bytes(file, image) for file in opened)
     if size > (free := shutil.disk_usage(Path.cwd()).free):
         raise FaceganError(
@@ -89,6 +92,12 @@ class _Rows:
     rest: Iterator[pa.RecordBatch]
 
 
+def _at_once(file: pq.ParquetFile, group: int) -> int:
+    """Rows to decode: one where a dictionary may hold a picture that many rows have, which unpack to any size."""
+    columns = file.metadata.row_group(group)
+    return 1 if any(columns.column(number).has_dictionary_page for number in range(columns.num_columns)) else ROWS
+
+
 class _Reader:
     """Reads pictures by name. Names come in sorted order, so each file is read once, from its beginning to its end."""
 
@@ -96,6 +105,7 @@ class _Reader:
         self._where, self._image = where, image
         self._file: tuple[Path, pq.ParquetFile, list[int]] | None = None
         self._rows: _Rows | None = None
+        self._broken: tuple[Path, int, int, Exception] | None = None  # file, group, first row that cannot be read, why
 
     def __call__(self, name: str) -> bytes:
         path, row = self._where[name]
@@ -107,13 +117,19 @@ class _Reader:
             self._file, self._rows = (path, file, starts), None
         _, file, starts = self._file
         group = bisect_right(starts, row) - 1
+        if self._broken and self._broken[:2] == (path, group) and row >= self._broken[2]:
+            raise self._broken[3]  # again from the beginning of the group for every row would take for ever
         rows, self._rows = self._rows, None  # none, should reading fail
         if rows is None or rows.group != group or row < rows.first:
-            batches = file.iter_batches(ROWS, row_groups=[group], columns=[self._image])
+            batches = file.iter_batches(_at_once(file, group), row_groups=[group], columns=[self._image])
             rows = _Rows(path, group, starts[group], pa.array([]), iter(batches))
         while row >= rows.first + len(rows.cells):
             rows.first += len(rows.cells)
-            rows.cells = next(rows.rest).column(0)
+            try:
+                rows.cells = next(rows.rest).column(0)
+            except Exception as error:
+                self._broken = path, group, rows.first, error
+                raise
         self._rows = rows
         cell: Any = rows.cells[row - rows.first].as_py()
         return picture(cell)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from facegan.data.columns import MAX_PICTURE_BYTES, label_text
-from facegan.data.local import files_at
+from facegan.data.local import files_at, printable
 from facegan.data.pictures import PictureSet
 from facegan.errors import FaceganError
 from facegan.files import sha256, tree_digest
@@ -23,6 +23,7 @@ from facegan.progress import progress
 PICTURES = ("png", "jpg", "jpeg", "webp", "bmp", "gif", "tif", "tiff", "ppm", "pgm", "pbm", "pnm", "avif")
 TEXTS = ("cls", "txt")
 MAX_TEXT_BYTES = 2**20
+MAX_NAME = 4096  # characters
 _NAME = re.compile(r"((?:.*/)?[^/.]+)\.([^/]+)", re.DOTALL)
 
 
@@ -97,7 +98,7 @@ def _samples(shard: Path) -> dict[str, dict[str, _Part]]:
     samples: dict[str, dict[str, _Part]] = {}
     with shard.open("rb") as file, tarfile.open(fileobj=file, mode="r:") as archive:
         for info in archive:
-            name = info.name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+            name = printable(info.name)
             if info.isdir() or not (match := _NAME.fullmatch(name)):
                 continue
             fault = None
@@ -125,6 +126,11 @@ def _take(key: str, parts: dict[str, _Part], labels: Sequence[str], file: IO[byt
         found.refused[key] = f"the sample has no picture, but {', '.join(sorted(parts))}"
         return
     name, part = f"{key}.{pictures[0]}", parts[pictures[0]]
+    if len(name) > MAX_NAME or name in found.pictures:  # a/b.tar with 1.png, and a.tar with b/1.png
+        found.refused[f"{name[:MAX_NAME]} (again)"] = (
+            "another sample has this name" if name in found.pictures else "its name is too long"
+        )
+        return
     found.beside += [f"{key}.{kind}" for kind in pictures[1:]]
     if part.fault:
         found.refused[name] = part.fault
@@ -144,8 +150,8 @@ def _values(key: str, parts: dict[str, _Part], file: IO[bytes], found: _Found) -
             if part.fault or part.size > MAX_TEXT_BYTES:
                 raise ValueError
             text = part.read(file).decode("utf-8-sig")
-            values |= _object(text) if kind == "json" else {kind: text.strip()}
-        except ValueError:
+            values |= _object(text) if kind == "json" else {kind: label_text(text)}
+        except (ValueError, RecursionError):
             found.unread.append(f"{key}.{kind}")
     return values
 

@@ -26,12 +26,13 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 try:
     import ray
-    from ray.exceptions import RayActorError, RayError, RayTaskError
+    from ray.exceptions import RayActorError, RayError
 except ImportError as missing:
     raise FaceganError(
         f"study: --on needs the package {missing.name}: pip install 'facegan[ray]' installs it"
     ) from missing
 
+PATIENCE = 120.0  # seconds that a training gets to save its state
 LOSSES = 3  # of the node of one training, after which something else is wrong
 PASSED_ON = ("MLFLOW_", "AWS_", "FACEGAN_CHECKPOINT_SECONDS")  # of the environment, to the nodes
 
@@ -53,7 +54,7 @@ class Cluster:
             raise FaceganError(
                 "study: --on: pictures and models go through DVC's remote; `dvc remote add -d` makes one"
             )
-        self._address, self._state = address, state
+        self._address, self._state = address, state.resolve() if state else None
         self._folder = Path(tempfile.mkdtemp(prefix="facegan-study-"))
         self._snapshot: Snapshot | None = None
         self.count = 0
@@ -123,13 +124,15 @@ class ClusterBench:
         self._node: Any = None
         self._here: Bench | None = None  # makes the shards
         self._asked: Any = None  # an answer that is on its way
+        self._sent: Sent | None = None  # of the training that has ended
         self._lost = 0
         self.device = f"place {number + 1} of the cluster"
         self.training: Training | None = None
 
     def preprocess(self, params_yaml: str) -> None:
         """Make the shards here; ``going`` ends when the nodes can have them."""
-        self._here = Bench(self._snapshot, self._folder, None, self._out, self._parent)
+        if self._here is None:
+            self._here = Bench(self._snapshot, self._folder, None, self._out, self._parent)
         self._here.preprocess(params_yaml)
 
     @property
@@ -166,17 +169,29 @@ class ClusterBench:
         except RayActorError as error:
             self._again(training, error)
             return True
+        except (RayError, ConnectionError) as error:
+            raise FaceganError(f"study: {training.name}: {_reason(error)}") from error
         training.images, training.scores = told.images, told.scores
         training.rates, training.why = told.rates, told.why
-        return told.going
+        if told.going:
+            return True
+        try:
+            self._sent = ray.get(self._node.result.remote())
+        except RayActorError as error:
+            self._again(training, error)
+            return True
+        except (RayError, ConnectionError) as error:
+            raise FaceganError(f"study: {training.name}: {_reason(error)}") from error
+        return False
 
     def _again(self, training: Training, error: Exception) -> None:
         """Elsewhere: from its checkpoint where the nodes share a state, else from the beginning."""
         self._lost += 1
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        with suppress(RayError, ConnectionError):  # it may be there, and not be reached
+            ray.kill(self._node)
         if "creation task" in reason:  # the node could not begin, and so could no other
-            last = str(error).strip().splitlines()[-1].rpartition("FaceganError: ")[2]
-            raise FaceganError(f"study: --on: a node cannot begin: {last}") from error
+            raise FaceganError(f"study: --on: a node cannot begin: {_reason(error)}") from error
         if self._lost > LOSSES:
             raise FaceganError(f"study: {training.name}: its node was lost {self._lost} times: {reason}") from error
         print(f"study: {training.name}: its node was lost; it starts again on another one", file=sys.stderr)
@@ -189,24 +204,26 @@ class ClusterBench:
             self._node.stop.remote()
 
     def wait(self) -> None:
-        if self._node is not None:
-            with suppress(RayError):
-                ray.get(self._node.wait.remote())
-            ray.kill(self._node)
+        self._leave()
         if self._here is not None:
             self._here.stop()
             self._here.wait()
 
+    def _leave(self) -> None:
+        """The node has its place again, for a training whose node was lost."""
+        if self._node is not None:
+            with suppress(RayError, ConnectionError):
+                ray.get(self._node.close.remote(), timeout=PATIENCE)
+            with suppress(RayError, ConnectionError):
+                ray.kill(self._node)
+        self._node = None
+
     def result(self) -> Result:
         """Of the training that has ended, with its files and its experiment; the next one can start."""
-        training = self.training
-        assert training is not None
-        try:
-            sent: Sent = ray.get(self._node.result.remote())
-        except RayTaskError as error:
-            raise FaceganError(f"study: {training.name}: {error.cause}") from error
-        ray.kill(self._node)  # its place is free for a training whose node was lost
-        self.training, self._node, self._lost = None, None, 0
+        sent = self._sent
+        assert sent is not None
+        self._leave()
+        self.training, self._sent, self._lost = None, None, 0
         for name, content in sent.files.items():
             write_atomic(self._out / name, content)
         if sent.experiment:
@@ -217,3 +234,9 @@ class ClusterBench:
             dvc_fetch(self._snapshot.project.root, git(self._snapshot.top, "rev-parse", reference))
         result: Result = sent.result
         return result
+
+
+def _reason(error: Exception) -> str:
+    """The last line that says something: of what happened on a node, the cause."""
+    lines = [line for line in str(error).strip().splitlines() if line.strip()]
+    return (lines[-1] if lines else type(error).__name__).rpartition("FaceganError: ")[2]

@@ -4,6 +4,7 @@ Ray imports this module in processes of its own, in which PyTorch cannot be load
 node.
 """
 
+import shutil
 import tarfile
 import tempfile
 from contextlib import suppress
@@ -76,6 +77,12 @@ class Node:
 
     def wait(self) -> None:
         self._bench.wait()
+
+    def close(self) -> None:
+        """End what is going on, and leave nothing behind."""
+        self._bench.stop()
+        self._bench.wait()
+        shutil.rmtree(self._place, ignore_errors=True)
 
     def result(self) -> Sent:
         from facegan.repository.tools import dvc, git

@@ -49,6 +49,7 @@ class Study:
         self._waiting: list[tuple[Trial, Training]] = []
         self._running: dict[AnyBench, Trial] = {}
         self._benches: list[AnyBench] = []
+        self._shards: set[str] = set()  # that are made, by their parameters
         self._failed = 0  # in a row
         self._told = False  # that MLflow cannot be reached
         self._snapshot = Snapshot(project)
@@ -83,9 +84,9 @@ class Study:
     def _try_all(self, folder: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)  # of a study that was killed
         folder.mkdir(parents=True)
-        self._machines.connect(self._snapshot)
         self._bar = progress(None, self.plan.trials * self.plan.seeds * self.plan.images, "study", "images")
         try:
+            self._machines.connect(self._snapshot)
             while not self._stop():
                 for bench in list(self._running):
                     self._follow(bench)
@@ -224,17 +225,19 @@ class Study:
         if len(self._benches) < self._machines.count:
             place = Path(tempfile.mkdtemp(dir=folder))
             self._benches.append(self._machines.bench(len(self._benches), place, self.out, self._run.id))
-            if len(self._benches) == 1 and self._machines.prepares and not self._preprocessed(training):
-                return
         bench = next(bench for bench in self._benches if bench not in self._running)
+        if not self._prepared(bench, training):
+            return
         self._running[bench] = trial
         bench.start(training)
         seed = f", seed {training.seed}" if self.plan.seeds > 1 else ""
         self._tell(f"trial {trial.number + 1} of {self.plan.trials} on {bench.device}: {trial.name}{seed}")
 
-    def _preprocessed(self, training: Training) -> bool:
-        """Make the shards once, before several devices would do it side by side; False when asked to stop."""
-        bench = self._benches[0]
+    def _prepared(self, bench: "AnyBench", training: Training) -> bool:
+        """Make shards once, before several devices would do it side by side; False when asked to stop."""
+        pictures = json_digest(training.params.model_dump(mode="json", include={"data", "preprocess"}))
+        if pictures in self._shards or not self._machines.prepares:
+            return True
         bench.preprocess(training.params_yaml)
         while bench.going:
             if self._stop():
@@ -242,6 +245,7 @@ class Study:
             time.sleep(0.3)
         if bench.failure:
             raise FaceganError(f"study: {bench.failure}")
+        self._shards.add(pictures)
         return True
 
     def _follow(self, bench: "AnyBench") -> None:
