@@ -109,7 +109,8 @@ def test_a_server_that_goes_and_comes_back_loses_nothing_and_slows_nothing(data_
     assert len(rates) == 100
     by_step = [rate.value for rate in sorted(rates, key=lambda rate: rate.step)]
     without = statistics.median(by_step[stopped : back - 1])
-    assert without > 0.7 * statistics.median(by_step[back:])  # a machine's noise, no more
+    beside = [statistics.median(part) for part in (by_step[:stopped], by_step[back:])]
+    assert without > 0.7 * min(beside)  # a machine's noise, no more
 
 
 def test_a_server_that_never_answers_costs_no_training_and_leaves_no_gap(data_ready: Clone, tmp_path: Path) -> None:
