@@ -72,6 +72,21 @@ def test_a_version_holds_the_card_the_tags_and_the_files(server: Server, tmp_pat
     assert registry.report(found) == {"fd_random": {"value": 1.0}}
 
 
+def test_a_run_with_two_models_is_registered_all_the_same(server: Server, tmp_path: Path) -> None:
+    """A request to make one that is repeated on the way makes two, of which the run names one."""
+    run_id = a_run(server, tmp_path)
+    client = MlflowClient(server.uri)
+    experiment = client.get_run(run_id).info.experiment_id
+    second = client.create_logged_model(experiment, name=MODEL, source_run_id=run_id)
+    client.finalize_logged_model(second.model_id, "READY")
+    first, _ = sorted(client.search_logged_models([experiment]), key=lambda model: model.creation_timestamp)
+    registry = Registry(server, "faces")
+    version = registry.register(run_id, "a card", {"score.fd_random": "1"})
+    assert version.run_id == run_id and registry.register(run_id, "a card", {}).number == version.number
+    assert client.get_model_version("faces", version.number).source == f"models:/{first.model_id}"
+    assert (registry.files(version, tmp_path / "fetched") / "generator.onnx").read_bytes() == b"a network"
+
+
 def test_a_decision_moves_the_alias_and_is_kept(two: Registry) -> None:
     assert champion(two) == "1"
     assert two.decide(Decision("refuse", "2", "1", ("worse", "and dark")), "1")

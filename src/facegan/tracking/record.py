@@ -187,10 +187,14 @@ def _has_data_set(view: RunView) -> bool:
 def _log_model(server: Server, view: RunView, exported: Path, digest: str) -> None:
     """One; what is left of one that was cut short goes."""
     tag = DIGEST + "onnx"
+    there = False
     for model in view.client.search_logged_models([view.experiment_id], f"source_run_id = '{view.run_id}'"):
-        if model.tags.get(tag) == digest and model.status == LoggedModelStatus.READY:
-            return
-        view.client.delete_logged_model(model.model_id)
+        if not there and model.tags.get(tag) == digest and model.status == LoggedModelStatus.READY:
+            there = True
+        else:  # also a second one, which a request that was repeated on the way has made
+            view.client.delete_logged_model(model.model_id)
+    if there:
+        return
     mlflow.set_tracking_uri(server.uri)
     signature = ModelSignature(
         inputs=Schema(

@@ -18,6 +18,7 @@ from typing import Any
 
 import mlflow
 from mlflow import MlflowClient
+from mlflow.entities import LoggedModelStatus
 from mlflow.exceptions import MlflowException
 
 from facegan.errors import FaceganError
@@ -72,7 +73,7 @@ class Registry:
             # It warns of what is on purpose, and tells on stderr what the caller tells.
             with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
                 warnings.simplefilter("ignore")
-                number = str(mlflow.register_model(f"runs:/{run_id}/{MODEL}", self.name).version)
+                number = self._create(run_id)
         held = self._client.get_model_version(self.name, number)
         for key, value in tags.items():
             if key not in held.tags:  # what was said of a version stays
@@ -241,6 +242,21 @@ class Registry:
         }
         run = self._client.create_run(identity, run_name=f"{decision.action} version {decision.version}", tags=tags)
         return str(run.info.run_id)
+
+    def _create(self, run_id: str) -> str:
+        """A new version with a run's model. MLflow itself fails at a run with two, such as a lost answer leaves."""
+        experiment = self._client.get_run(run_id).info.experiment_id
+        found = self._client.search_logged_models([experiment], f"source_run_id = '{run_id}' AND name = '{MODEL}'")
+        ready = [model for model in found if model.status == LoggedModelStatus.READY]
+        if len(found) < 2 or not ready:
+            return str(mlflow.register_model(f"runs:/{run_id}/{MODEL}", self.name).version)
+        first = min(ready, key=lambda model: (model.creation_timestamp, model.model_id))
+        with suppress(MlflowException):  # it is there
+            self._client.create_registered_model(self.name)
+        made = self._client.create_model_version(
+            self.name, f"models:/{first.model_id}", run_id=run_id, model_id=first.model_id
+        )
+        return str(made.version)
 
     def _of_run(self, run_id: str) -> str | None:
         found = self._client.search_model_versions(f"name = '{self.name}'")
