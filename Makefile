@@ -36,7 +36,7 @@ test-system: setup  ## whole runs: the real dvc, MLflow, kills, PostgreSQL, a br
 	pytest tests/system -n auto --dist loadfile
 
 campaign: setup  ## what takes too long to test with every change
-	pytest tests/campaign tests/cli/campaign_server_faults.py tests/system/campaign_two_clones.py
+	pytest tests/campaign tests/cli/campaign_server_faults.py
 
 ui: setup  ## open MLflow with all runs at http://127.0.0.1:5000
 	@case "$${MLFLOW_TRACKING_URI:-}" in \

@@ -1,6 +1,7 @@
 """Two people, one server on PostgreSQL, a network that loses one request in five, and commands that are killed.
 
-Both train, record, register and promote at once; `make campaign` runs it. Half an hour.
+Both train, record, register and promote at once: `pytest tests/system/campaign_two_clones.py`. Hours: MLflow's client
+waits for seconds after every request that it lost.
 """
 
 import random
