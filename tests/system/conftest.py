@@ -178,6 +178,22 @@ def data_ready(tmp_path_factory: pytest.TempPathFactory) -> Clone:
     return clone
 
 
+SHARED = {  # a training of some seconds, whose batches up to four processes share
+    "train__duration": "3.2 kimg",
+    "train__tick": "0.32 kimg",
+    "train__evaluate_every": "0.64 kimg",
+    "train__microbatch": 4,
+}
+
+
+def to_share(ready: Clone, root: Path) -> Clone:
+    """A copy of a clone with shards, whose training several processes can share; it saves its state at every step."""
+    clone = ready.copy(root)
+    clone.set(**SHARED)
+    clone.environment["FACEGAN_CHECKPOINT_SECONDS"] = "0"
+    return clone
+
+
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory, data_ready: Clone) -> Clone:
     """A clone with a finished, committed run: copy it before changing anything."""

@@ -11,17 +11,11 @@ from typing import Any
 import jsonpatch
 import kubernetes_validate
 import pytest
-from conftest import REPOSITORY, Clone, assert_whole, kill_group, wait_for
+from conftest import REPOSITORY, Clone, assert_whole, kill_group, to_share, wait_for
 from ruamel.yaml import YAML
 from servers import free_port
 from slurm import cluster
 
-SHARED = {
-    "train__duration": "3.2 kimg",
-    "train__tick": "0.32 kimg",
-    "train__evaluate_every": "0.64 kimg",
-    "train__microbatch": 4,
-}
 KUBERNETES = REPOSITORY / "deploy/kubernetes"
 VERSION = "1.33"  # of Kubernetes, in which all that is used is stable
 
@@ -29,18 +23,14 @@ VERSION = "1.33"  # of Kubernetes, in which all that is used is stable
 @pytest.fixture(scope="module")
 def alone(data_ready: Clone, tmp_path_factory: pytest.TempPathFactory) -> str:
     """SHA-256 of what one process trains."""
-    clone = data_ready.copy(tmp_path_factory.mktemp("alone") / "clone")
-    clone.set(**SHARED)
+    clone = to_share(data_ready, tmp_path_factory.mktemp("alone") / "clone")
     clone.run("python", "-m", "pipeline.train")
     return clone.sha()
 
 
 @pytest.fixture
 def clone(data_ready: Clone, tmp_path: Path) -> Clone:
-    clone = data_ready.copy(tmp_path / "clone")
-    clone.set(**SHARED)
-    clone.environment["FACEGAN_CHECKPOINT_SECONDS"] = "0"
-    return clone
+    return to_share(data_ready, tmp_path / "clone")
 
 
 def goes_on(clone: Clone, since: float) -> bool:

@@ -8,14 +8,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import Clone, kill_group, wait_for
+from conftest import Clone, kill_group, to_share, wait_for
 
-SHARED = {
-    "train__duration": "3.2 kimg",
-    "train__tick": "0.32 kimg",
-    "train__evaluate_every": "0.64 kimg",
-    "train__microbatch": 4,
-}
 OUTPUTS = (
     "models/train/generator.safetensors",
     "models/train/generator-last.safetensors",
@@ -34,18 +28,14 @@ def torchrun(count: int, *options: str) -> list[str]:
 @pytest.fixture(scope="module")
 def alone(data_ready: Clone, tmp_path_factory: pytest.TempPathFactory) -> Clone:
     """What one process leaves that nothing disturbs."""
-    clone = data_ready.copy(tmp_path_factory.mktemp("alone") / "clone")
-    clone.set(**SHARED)
+    clone = to_share(data_ready, tmp_path_factory.mktemp("alone") / "clone")
     clone.run(*STAGE)
     return clone
 
 
 @pytest.fixture
 def clone(data_ready: Clone, tmp_path: Path) -> Clone:
-    clone = data_ready.copy(tmp_path / "clone")
-    clone.set(**SHARED)
-    clone.environment["FACEGAN_CHECKPOINT_SECONDS"] = "0"
-    return clone
+    return to_share(data_ready, tmp_path / "clone")
 
 
 def trainers(process: "subprocess.Popen[str]") -> dict[int, psutil.Process]:

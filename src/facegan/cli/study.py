@@ -86,7 +86,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parser.add_argument(
         "--state",
         type=Path,
-        help="with --on: a folder that all nodes see; a training whose node is lost resumes from there",
+        help="with --on: a folder that all nodes see, from which a training resumes that was stopped or lost its node",
     )
     parser.add_argument(
         "--out",

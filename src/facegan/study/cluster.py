@@ -198,6 +198,8 @@ class ClusterBench:
         self._node = None
         training.images, training.scores, training.rates, training.why = 0, [], [], None
         self.start(training)
+        if training.given_up:
+            self.stop()
 
     def stop(self) -> None:
         if self._node is not None and self.training is not None:

@@ -75,9 +75,6 @@ class Node:
     def stop(self) -> None:
         self._bench.stop()
 
-    def wait(self) -> None:
-        self._bench.wait()
-
     def close(self) -> None:
         """End what is going on, and leave nothing behind."""
         self._bench.stop()
